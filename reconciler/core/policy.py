@@ -1,0 +1,181 @@
+"""Policy: how far a pass may go. Turns the changes that a diff found into the changes to make.
+
+What is foreign and in the way is blocked unless it may be adopted; what nobody declares any more
+stays unless it may be pruned; what needs something blocked is blocked with it. Nothing is dropped
+silently: what is not done is a `BLOCKED` change or withheld.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from reconciler.core.diff import Action, Change, Difference
+from reconciler.core.object import Key, KernelObject, Owner
+from reconciler.core.state import State
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What a pass may do beyond creating and updating what is ours."""
+
+    prune: bool = True
+    """Delete what the set owns and the manifests no longer declare."""
+    adopt: bool = False
+    """Take over what is in the way and not ours."""
+    suspended: frozenset[str] = frozenset()
+    """Resources (``Kind/name``) that are left exactly as they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The changes to make, in key order, and those that the policy withholds."""
+
+    changes: tuple[Change, ...]
+    withheld: tuple[Change, ...] = ()
+
+
+def decide(
+    changes: Iterable[Change], desired: State, observed: State, policy: Policy = Policy()
+) -> Decision:
+    """Apply *policy* to the changes of a diff."""
+    withheld = []
+    kept: dict[Key, Change] = {}
+    for change in changes:
+        if _withheld(change, policy):
+            withheld.append(change)
+        else:
+            kept[change.key] = _permitted(change, observed, policy)
+    kept |= {c.key: c for c in _displaced(kept, observed)}
+    _hold_dependents(kept, withheld, desired)
+    _add_consequences(kept, desired, observed)
+    return Decision(tuple(kept[key] for key in sorted(kept)), tuple(withheld))
+
+
+def _withheld(change: Change, policy: Policy) -> bool:
+    if change.owner.resource in policy.suspended:
+        return True
+    return change.action is Action.DELETE and not policy.prune
+
+
+def _permitted(change: Change, observed: State, policy: Policy) -> Change:
+    if not change.in_the_way:
+        return change
+    if not policy.adopt:
+        reason = _in_the_way(change.in_the_way[0], observed)
+        return replace(change, action=Action.BLOCKED, reason=reason)
+    others = tuple(key for key in change.in_the_way if key != change.key)
+    if others and change.action is Action.UPDATE:
+        change = replace(change, action=Action.REPLACE)
+    adopted: tuple[Difference, ...] = ()
+    if change.key in change.in_the_way and change.action is Action.UPDATE:
+        adopted = (Difference("owner", _said(change.key, observed), str(change.owner)),)
+    return replace(
+        change,
+        differences=(*change.differences, *adopted),
+        displaces=(*change.displaces, *others),
+        reason="adopted" if change.key in change.in_the_way else change.reason,
+    )
+
+
+def _said(key: Key, observed: State) -> str | None:
+    owner = observed.owners.get(key)
+    return None if owner is None else f"{owner.resource} of set {owner.set}"
+
+
+def _in_the_way(key: Key, observed: State) -> str:
+    owner = observed.owners.get(key)
+    if owner is None:
+        return f"{key} is there and does not carry our mark; --adopt takes it over"
+    return f"{key} belongs to set {owner.set} ({owner.resource}); --adopt takes it over"
+
+
+def _displaced(kept: Mapping[Key, Change], observed: State) -> Iterator[Change]:
+    """What must go first because something else is to stand there: rebuilt, or deleted."""
+    for change in list(kept.values()):
+        if change.action is Action.BLOCKED:
+            continue
+        for key in change.displaces:
+            other = kept.get(key)
+            if other is None:
+                before = observed.objects[key]
+                reason = f"in the way of {change.key}"
+                owner = observed.owners.get(key, Owner("", "nobody"))
+                yield Change(Action.DELETE, key, before, None, owner, reason=reason)
+            elif other.action is Action.UPDATE:
+                yield replace(other, action=Action.REPLACE)
+
+
+def _hold_dependents(kept: dict[Key, Change], withheld: Iterable[Change], desired: State) -> None:
+    """Block what needs something that will not be there."""
+    held = {c.key for c in kept.values() if c.action is Action.BLOCKED}
+    held |= {c.key for c in withheld if c.action is Action.CREATE}
+    if not held:
+        return
+    waiting = [c for c in kept.values() if c.after is not None and c.action is not Action.BLOCKED]
+    while waiting:
+        blocked = [(c, n) for c in waiting if (n := _first_held(c.after, desired, held))]
+        if not blocked:
+            return
+        for change, need in blocked:
+            kept[change.key] = replace(
+                change, action=Action.BLOCKED, reason=f"needs {need}, which is blocked"
+            )
+            held.add(change.key)
+        waiting = [c for c in waiting if c.key not in held]
+
+
+def _first_held(item: KernelObject | None, desired: State, held: set[Key]) -> Key | None:
+    if item is None:
+        return None
+    return next((need for need in desired.needs(item) if need in held), None)
+
+
+def _add_consequences(kept: dict[Key, Change], desired: State, observed: State) -> None:
+    """Say what a replacement takes with it: children are made again, users are set again."""
+    rebuilt = {c.key for c in kept.values() if c.action is Action.REPLACE}
+    if not rebuilt:
+        return
+    grew = True
+    while grew:
+        grew = False
+        for key, item in desired.objects.items():
+            if key in rebuilt or _action(kept, key) in {Action.CREATE, Action.BLOCKED}:
+                continue
+            gone = next((p for p in map(desired.resolve, item.parents) if p in rebuilt), None)
+            if gone is not None:
+                kept[key] = _goes_with(gone, key, kept.get(key), desired, observed)
+                rebuilt.add(key)
+                grew = True
+    for key, item in desired.objects.items():
+        if key not in kept and (gone := next((k for k in item.requires if k in rebuilt), None)):
+            change = _set_again(gone, key, desired, observed)
+            if change is not None:
+                kept[key] = change
+
+
+def _action(kept: Mapping[Key, Change], key: Key) -> Action | None:
+    return kept[key].action if key in kept else None
+
+
+def _goes_with(
+    gone: Key, key: Key, change: Change | None, desired: State, observed: State
+) -> Change:
+    before, after = observed.objects.get(key), desired.objects[key]
+    found = change.differences if change else ()
+    reason = f"goes with {gone}"
+    owner = desired.owners[key]
+    return Change(Action.REPLACE, key, before, after, owner, found, reason=reason)
+
+
+def _set_again(gone: Key, key: Key, desired: State, observed: State) -> Change | None:
+    after = desired.objects[key]
+    named = [f for f in after.compared if getattr(after, f) == gone.name]
+    if not named or key not in observed.objects:
+        return None
+    differences = tuple(Difference(f, None, gone.name) for f in named)
+    reason = f"{gone} is made again"
+    owner = desired.owners[key]
+    return Change(
+        Action.UPDATE, key, observed.objects[key], after, owner, differences, reason=reason
+    )

@@ -1,0 +1,334 @@
+"""FakeHost: a kernel in memory that refuses and cascades as the real one does.
+
+It passes the same contract suite as `LinuxHost`, so a plan that it accepts is a plan that Linux
+accepts. Values that a plan does not set get the kernel's defaults.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from reconciler.core.execute import Outcome, execute
+from reconciler.core.object import HOST, Key, KernelObject, Mark, Owner
+from reconciler.core.plan import Operation, Plan, Verb
+from reconciler.core.state import State
+from reconciler.host.base import Interest
+from reconciler.objects import Address, BridgeDevice, Namespace, OtherDevice, Route, Sysctl, Veth
+from reconciler.objects.keys import IPV6_SWITCH, device_key, ipv6_switch_key, netns_needs
+
+MAX_PORTS = 1023  # BR_MAX_PORTS less port 0, net/bridge/br_private.h
+MIN_IPV6_MTU = 1280  # RFC 8200, section 5
+
+_DEFAULTS: dict[type, dict[str, Any]] = {
+    Namespace: {"loopback": False},
+    BridgeDevice: {
+        "mtu": 1500,
+        "up": False,
+        "mac": "02:00:00:00:00:01",
+        "stp": False,
+        "forward_delay": 1500,
+        "ageing_time": 30000,
+    },
+    Veth: {
+        "mtu": 1500,
+        "peer_mtu": 1500,
+        "up": False,
+        "peer_up": False,
+        "mac": "02:00:00:00:00:02",
+        "peer_mac": "02:00:00:00:00:03",
+        "master": "",
+        "peer_master": "",
+    },
+    Route: {"direct": False},
+}
+
+
+class Refusal(Exception):  # noqa: N818 - it is what the kernel does, not a fault of ours
+    """What the kernel answers instead of doing it."""
+
+
+@dataclass
+class FakeHost:
+    """Objects and owners, changed only through operations and the drift methods."""
+
+    objects: dict[Key, KernelObject] = field(default_factory=dict)
+    owners: dict[Key, Owner] = field(default_factory=dict)
+    refuse: Callable[[Operation], str | None] = lambda _: None
+    """A fault to inject: the reason for which an operation fails, or None."""
+    trace: list[Operation] = field(default_factory=list)
+    """Every operation that was tried, in order."""
+
+    @classmethod
+    def holding(cls, entries: Iterable[tuple[KernelObject, Owner | None]]) -> FakeHost:
+        """Make a host with these objects on it, completed with the kernel's defaults."""
+        host = cls()
+        for item, owner in entries:
+            host.place(item, owner)
+        return host
+
+    def place(self, item: KernelObject, owner: Owner | None = None) -> None:
+        """Put an object there as some other program would."""
+        self.objects[item.key] = _complete(item)
+        if owner is not None and item.mark is not Mark.NONE:
+            self.owners[item.key] = owner
+
+    def observe(self, interest: Interest = Interest()) -> State:
+        """Copy what is there."""
+        hidden = {k for k in self.objects if k.type == "sysctl" and k not in interest.sysctls}
+        return State.of(
+            (item, self.owners.get(key))
+            for key, item in self.objects.items()
+            if key not in hidden
+        )
+
+    def execute(self, plan: Plan) -> Iterator[Outcome]:
+        """Carry out *plan*."""
+        return execute(plan, self._perform)
+
+    def _perform(self, operations: Sequence[Operation]) -> list[str | None]:
+        return [self._one(operation) for operation in operations]
+
+    def _one(self, operation: Operation) -> str | None:
+        self.trace.append(operation)
+        if (reason := self.refuse(operation)) is not None:
+            return reason
+        try:
+            match operation.verb:
+                case Verb.ADD:
+                    self._add(operation.object, operation.owner)
+                case Verb.SET:
+                    self._set(operation)
+                case Verb.DELETE:
+                    self.remove(operation.key)
+        except Refusal as refusal:
+            return str(refusal)
+        return None
+
+    # ------------------------------------------------------------------ making
+
+    def _add(self, item: KernelObject, owner: Owner) -> None:
+        if isinstance(item, Sysctl):
+            self._write(item)
+            return
+        for key in (item.key, *item.claims):
+            if self._at(key) is not None:
+                raise Refusal("EEXIST: File exists")
+        self._check_namespaces(item)
+        self._check(item)
+        self.place(item, owner)
+
+    def _set(self, operation: Operation) -> None:
+        item = self.objects.get(operation.key)
+        if item is None:
+            raise Refusal("ENODEV: No such device")
+        fields = {d.field: d.after for d in operation.differences if d.field != "owner"}
+        changed = replace(item, **fields)  # type: ignore[type-var]
+        for claim in changed.claims:
+            if (other := self._at(claim)) is not None and other != item.key:
+                raise Refusal("EEXIST: File exists")
+        if isinstance(changed, Sysctl):
+            self._write(changed)
+            return
+        self._check(changed)
+        self.objects[item.key] = changed
+        self._rename_contents(item, changed)
+        self.owners[item.key] = operation.owner
+
+    def _write(self, item: Sysctl) -> None:
+        self._check_namespaces(item)
+        if item.device is not None and self._device(item.netns, item.device) is None:
+            raise Refusal("ENOENT: No such file or directory")
+        self.objects[item.key] = item
+        if item.name == IPV6_SWITCH and item.value == "1":
+            self._drop(lambda o: _version(o) == 6 and o.key.netns == item.netns)
+
+    def _check_namespaces(self, item: KernelObject) -> None:
+        spaces = [item.key.netns, *(claim.netns for claim in item.claims)]
+        for key in netns_needs(*spaces):
+            if key not in self.objects:
+                raise Refusal("ENOENT: No such file or directory")
+
+    def _check(self, item: KernelObject) -> None:
+        match item:
+            case Veth():
+                self._check_master(item, item.netns, item.master)
+                self._check_master(item, item.peer_netns or HOST, item.peer_master)
+            case Address():
+                self._check_address(item)
+            case Route():
+                self._check_route(item)
+            case _:
+                pass
+
+    def _check_master(self, item: Veth, netns: str, master: str | None) -> None:
+        if not master:
+            return
+        bridge = self.objects.get(device_key(netns, master))
+        if bridge is None:
+            raise Refusal("ENODEV: No such device")
+        if not isinstance(bridge, BridgeDevice):
+            raise Refusal("EOPNOTSUPP: Operation not supported")
+        ports = sum(
+            1
+            for key, other in self.objects.items()
+            if isinstance(other, Veth) and key != item.key and other.master == master
+        )
+        if ports >= MAX_PORTS:
+            raise Refusal("EXFULL: Exchange full")
+
+    def _check_address(self, item: Address) -> None:
+        device = self._device(item.netns, item.device)
+        if device is None:
+            raise Refusal("ENODEV: No such device")
+        if item.interface.version == 6:
+            switch = self.objects.get(ipv6_switch_key(item.netns))
+            if isinstance(switch, Sysctl) and switch.value == "1":
+                raise Refusal("EACCES: ipv6: IPv6 is disabled on this device")
+            if (_of_end(device, item.netns, "mtu") or MIN_IPV6_MTU) < MIN_IPV6_MTU:
+                raise Refusal("EINVAL: ipv6: IPv6 is disabled on this device")
+
+    def _check_route(self, item: Route) -> None:
+        device = self._device(item.netns, item.device)
+        if device is None:
+            raise Refusal("ENODEV: No such device")
+        if not _of_end(device, item.netns, "up"):
+            raise Refusal("ENETDOWN: Network is down")
+        if item.via is not None and not any(
+            isinstance(other, Address)
+            and (other.netns, other.device) == (item.netns, item.device)
+            and item.via in other.interface.network
+            for other in self.objects.values()
+        ):
+            raise Refusal("ENETUNREACH: Nexthop has invalid gateway")
+
+    # ------------------------------------------------------------------ going
+
+    def remove(self, key: Key) -> None:
+        """Delete an object and what dies with it; one that is not there is no error."""
+        item = self.objects.pop(key, None)
+        self.owners.pop(key, None)
+        match item:
+            case Namespace():
+                self._drop(lambda o: _inside(o, item.name))
+            case BridgeDevice():
+                self._free_ports(item)
+                self._drop_on(item.netns, item.name)
+            case Veth():
+                self._drop_on(item.netns, item.name)
+                self._drop_on(item.peer_netns, item.peer_name)
+            case OtherDevice():
+                self._drop_on(item.netns, item.name)
+            case Address():
+                self._drop_routes_without_address(item)
+            case _:
+                pass
+
+    def change(self, key: Key, **fields: object) -> None:
+        """Change fields of an object as some other program would, with the kernel's consequences."""
+        before = self.objects[key]
+        after = replace(before, **fields)  # type: ignore[type-var]
+        self.objects[key] = after
+        self._rename_contents(before, after)
+
+    def _rename_contents(self, before: KernelObject, after: KernelObject) -> None:
+        """Addresses follow a renamed peer; routes die with a device that goes down."""
+        if isinstance(before, Veth) and isinstance(after, Veth):
+            if before.peer_name != after.peer_name:
+                self._move(before.peer_netns, before.peer_name, after.peer_name)
+            if not after.peer_up:
+                self._drop_routes(after.peer_netns, after.peer_name)
+            if not after.up:
+                self._drop_routes(after.netns, after.name)
+        if isinstance(after, BridgeDevice) and not after.up:
+            self._drop_routes(after.netns, after.name)
+
+    def _move(self, netns: str | None, old: str | None, new: str | None) -> None:
+        for key, item in list(self.objects.items()):
+            if isinstance(item, Address | Route) and (item.netns, item.device) == (netns, old):
+                owner = self.owners.pop(key, None)
+                del self.objects[key]
+                self.place(replace(item, device=str(new)), owner)
+
+    def _drop(self, gone: Callable[[KernelObject], bool]) -> None:
+        for key, item in list(self.objects.items()):
+            if gone(item):
+                self.objects.pop(key, None)
+                self.owners.pop(key, None)
+                if isinstance(item, Veth):
+                    self._drop_on(item.netns, item.name)
+                    self._drop_on(item.peer_netns, item.peer_name)
+
+    def _drop_on(self, netns: str | None, device: str | None) -> None:
+        self._drop(
+            lambda o: isinstance(o, Address | Route | Sysctl)
+            and (o.key.netns, o.device) == (netns, device)
+        )
+
+    def _drop_routes(self, netns: str | None, device: str | None) -> None:
+        self._drop(lambda o: isinstance(o, Route) and (o.netns, o.device) == (netns, device))
+
+    def _drop_routes_without_address(self, gone: Address) -> None:
+        version = gone.interface.version
+        place = (gone.netns, gone.device)
+        left = [
+            o
+            for o in self.objects.values()
+            if isinstance(o, Address)
+            and (o.netns, o.device) == place
+            and o.interface.version == version
+        ]
+        if version == 4 and not left:
+            self._drop(
+                lambda o: isinstance(o, Route)
+                and (o.netns, o.device) == place
+                and o.destination.version == version
+            )
+
+    def _free_ports(self, bridge: BridgeDevice) -> None:
+        for key, item in list(self.objects.items()):
+            if isinstance(item, Veth):
+                if (item.netns, item.master) == (bridge.netns, bridge.name):
+                    item = replace(item, master="")  # noqa: PLW2901 - the item as it is now
+                if (item.peer_netns, item.peer_master) == (bridge.netns, bridge.name):
+                    item = replace(item, peer_master="")  # noqa: PLW2901
+                self.objects[key] = item
+
+    # ------------------------------------------------------------------ looking
+
+    def _at(self, key: Key) -> Key | None:
+        if key in self.objects:
+            return key
+        return next((k for k, item in self.objects.items() if key in item.claims), None)
+
+    def _device(self, netns: str, name: str) -> KernelObject | None:
+        key = self._at(device_key(netns, name))
+        return None if key is None else self.objects[key]
+
+
+def _complete(item: KernelObject) -> KernelObject:
+    defaults = _DEFAULTS.get(type(item), {})
+    missing = {name: value for name, value in defaults.items() if getattr(item, name) is None}
+    return replace(item, **missing) if missing else item  # type: ignore[type-var]
+
+
+def _of_end(device: KernelObject, netns: str, name: str) -> Any:
+    """Read *name* of the end of *device* that is in *netns*."""
+    if isinstance(device, Veth) and device.netns != netns:
+        return getattr(device, f"peer_{name}")
+    return getattr(device, name)
+
+
+def _version(item: KernelObject) -> int | None:
+    match item:
+        case Address():
+            return item.interface.version
+        case Route():
+            return item.destination.version
+        case _:
+            return None
+
+
+def _inside(item: KernelObject, netns: str) -> bool:
+    return item.key.netns == netns or any(claim.netns == netns for claim in item.claims)

@@ -1,0 +1,26 @@
+"""Objects: what the kernel holds, one module each; this is the explicit list.
+
+Every module says how the object is recognised as ours after a restart without memory, what it
+requires and dies with, what the kernel sets by itself, and which fields cannot change in place.
+"""
+
+from reconciler.objects.address import Address
+from reconciler.objects.bridge import BridgeDevice
+from reconciler.objects.device import OtherDevice
+from reconciler.objects.namespace import Namespace
+from reconciler.objects.route import Route
+from reconciler.objects.sysctl import Sysctl
+from reconciler.objects.veth import Veth
+
+OBJECTS = (Namespace, BridgeDevice, Veth, OtherDevice, Address, Route, Sysctl)
+
+__all__ = [
+    "OBJECTS",
+    "Address",
+    "BridgeDevice",
+    "Namespace",
+    "OtherDevice",
+    "Route",
+    "Sysctl",
+    "Veth",
+]

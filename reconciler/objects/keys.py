@@ -1,0 +1,29 @@
+"""The keys by which objects refer to each other, so that no object module imports another."""
+
+from __future__ import annotations
+
+from reconciler.core.object import HOST, Key
+
+
+def device_key(netns: str, name: str) -> Key:
+    """Key of a network device: the kernel keeps its name unique inside a namespace."""
+    return Key("device", netns, name)
+
+
+def netns_needs(*names: str) -> tuple[Key, ...]:
+    """Keys of the namespaces that must exist; the host's always does."""
+    return tuple(Key("netns", HOST, name) for name in names if name != HOST)
+
+
+def sysctl_key(netns: str, name: str) -> Key:
+    """Key of a kernel parameter by its dotted name."""
+    return Key("sysctl", netns, name)
+
+
+IPV6_SWITCH = "net.ipv6.conf.all.disable_ipv6"
+"""1: no IPv6 in this namespace, on no device, also not on those to come (ip-sysctl)."""
+
+
+def ipv6_switch_key(netns: str) -> Key:
+    """Key of the switch that must be right before an interface or an IPv6 address arrives."""
+    return sysctl_key(netns, IPV6_SWITCH)
