@@ -32,6 +32,16 @@ def one_pass(desired: State, host: FakeHost, policy: Policy = Policy()) -> list[
     return [f"{o.operation}: {o.error}" for o in host.execute(plan) if o.error is not None]
 
 
+def converge(desired: State, host: FakeHost) -> None:
+    """One pass does everything, but for what a foreign object blocked that goes in this very pass
+    (a stranger's route dies with our device): that is done by the next."""
+    blocked = {c.key for c in decision(desired, host).changes if c.action is Action.BLOCKED}
+    assert one_pass(desired, host) == []
+    assert {c.key for c in work(decision(desired, host).changes)} <= blocked
+    assert one_pass(desired, host) == []
+    assert work(decision(desired, host).changes) == []
+
+
 def work(changes: tuple[Change, ...]) -> list[Change]:
     return [c for c in changes if c.action is not Action.BLOCKED]
 
@@ -45,10 +55,7 @@ def test_a_state_does_not_differ_from_itself(state: State) -> None:
 def test_one_pass_does_all_that_is_not_blocked_and_the_kernel_refuses_nothing(
     desired: State, host: FakeHost
 ) -> None:
-    refused = one_pass(desired, host)
-
-    assert refused == []
-    assert work(decision(desired, host).changes) == []
+    converge(desired, host)
 
 
 @given(desired_states(), kernels())
@@ -61,7 +68,7 @@ def test_one_pass_that_may_adopt_converges(desired: State, host: FakeHost) -> No
 
 @given(desired_states(), kernels())
 def test_a_second_pass_plans_nothing(desired: State, host: FakeHost) -> None:
-    one_pass(desired, host)
+    converge(desired, host)
     host.trace.clear()
 
     one_pass(desired, host)
@@ -155,9 +162,7 @@ def test_a_refusal_stops_only_what_depends_on_it_and_the_next_pass_heals(
         if outcome.skipped:
             assert failed & {outcome.operation.key, *outcome.operation.needs}
     host.refuse = lambda _: None
-    one_pass(desired, host)
-    one_pass(desired, host)
-    assert work(decision(desired, host).changes) == []
+    converge(desired, host)
 
 
 @given(desired_states(), kernels(), st.data())
@@ -172,16 +177,13 @@ def test_killed_after_any_operation_the_next_pass_converges(
     for _, _outcome in zip(range(stop), host.execute(plan), strict=False):
         pass
 
-    assert one_pass(desired, host) == []
-    assert work(decision(desired, host).changes) == []
+    converge(desired, host)
 
 
 @settings(max_examples=50)
 @given(desired_states(), kernels())
-def test_an_empty_wish_removes_all_of_ours_and_nothing_else(
-    desired: State, host: FakeHost
-) -> None:
-    one_pass(desired, host)
+def test_an_empty_wish_removes_all_of_ours_and_nothing_else(desired: State, host: FakeHost) -> None:
+    converge(desired, host)
 
     one_pass(State(), host)
 

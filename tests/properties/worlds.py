@@ -88,7 +88,9 @@ def entries(world: World, set_name: str = SET) -> Iterator[tuple[KernelObject, O
 
 def _bridge(name: str, wish: BridgeWish) -> Iterator[KernelObject]:
     number = BRIDGES.index(name)
-    yield BridgeDevice("", name, mtu=wish.mtu, up=True, mac=f"02:00:00:00:01:0{number}", stp=wish.stp)
+    yield BridgeDevice(
+        "", name, mtu=wish.mtu, up=True, mac=f"02:00:00:00:01:0{number}", stp=wish.stp
+    )
     yield Address("", name, ip_interface(f"10.{number}.0.1/24"))
     if wish.ipv6:
         yield Address("", name, ip_interface(f"fd00:{number}::1/64"))
