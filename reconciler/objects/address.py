@@ -15,6 +15,8 @@ from ipaddress import IPv4Interface, IPv6Interface
 from typing import ClassVar
 
 from reconciler.core.object import Key, Mark
+from reconciler.formats.address import AddressMessage, delete_address, replace_address
+from reconciler.formats.netlink import Request
 from reconciler.objects.keys import device_key, ipv6_switch_key
 
 PROTOCOL = 0x5C
@@ -49,3 +51,18 @@ class Address:
     def requires(self) -> tuple[Key, ...]:
         """For IPv6, the switch of its namespace: the kernel refuses the address while it is off."""
         return (ipv6_switch_key(self.netns),) if self.interface.version == 6 else ()
+
+
+def parse_address(netns: str, device: str, message: AddressMessage) -> Address:
+    """Read an address out of its message, on the device of that index."""
+    return Address(netns, device, message.interface)
+
+
+def render_address(address: Address, ifindex: int) -> Request:
+    """Put it there with our number; one that is there without gets the number."""
+    return replace_address(ifindex, address.interface, protocol=PROTOCOL)
+
+
+def render_address_removal(address: Address, ifindex: int) -> Request:
+    """Take it away."""
+    return delete_address(ifindex, address.interface)

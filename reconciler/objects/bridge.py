@@ -9,10 +9,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
+from reconciler.core.diff import Difference
 from reconciler.core.object import Key, Mark
+from reconciler.formats.link import BridgeAttributes, LinkMessage
+from reconciler.formats.link_request import LinkSettings, create_bridge, set_link
+from reconciler.formats.netlink import Request
 from reconciler.objects.keys import device_key, netns_needs
 
 
@@ -54,3 +59,52 @@ class BridgeDevice:
     def requires(self) -> tuple[Key, ...]:
         """Its namespace."""
         return netns_needs(self.netns)
+
+
+def parse_bridge(netns: str, link: LinkMessage) -> BridgeDevice:
+    """Read a bridge out of its link message."""
+    attributes = link.bridge or BridgeAttributes()
+    return BridgeDevice(
+        netns,
+        link.name,
+        mtu=link.mtu,
+        up=link.up,
+        mac=link.mac,
+        stp=bool(attributes.stp_state),
+        forward_delay=attributes.forward_delay,
+        ageing_time=attributes.ageing_time,
+    )
+
+
+def render_bridge(bridge: BridgeDevice, group: int) -> Request:
+    """Make it in one request, complete but for its alias."""
+    settings = LinkSettings(
+        name=bridge.name, up=bridge.up, mtu=bridge.mtu, mac=bridge.mac, group=group
+    )
+    attributes = _attributes(
+        stp=bridge.stp, forward_delay=bridge.forward_delay, ageing_time=bridge.ageing_time
+    )
+    return create_bridge(settings, attributes)
+
+
+def render_bridge_changes(ifindex: int, differences: Iterable[Difference]) -> list[Request]:
+    """Write the fields that differ: what every device has, then what only a bridge has."""
+    fields = {d.field: d.after for d in differences}
+    own = {name: fields.pop(name) for name in list(fields) if name in _OWN}
+    requests = [set_link(ifindex, LinkSettings(**fields))] if fields else []  # type: ignore[arg-type]
+    if own:
+        requests.append(set_link(ifindex, bridge=_attributes(**own)))  # type: ignore[arg-type]
+    return requests
+
+
+_OWN = frozenset({"stp", "forward_delay", "ageing_time"})
+
+
+def _attributes(
+    stp: bool | None = None, forward_delay: int | None = None, ageing_time: int | None = None
+) -> BridgeAttributes:
+    return BridgeAttributes(
+        stp_state=None if stp is None else int(stp),
+        forward_delay=forward_delay,
+        ageing_time=ageing_time,
+    )

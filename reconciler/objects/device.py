@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from reconciler.core.object import Key, Mark
+from reconciler.formats.link import LinkMessage
 from reconciler.objects.keys import device_key, netns_needs
 
 
@@ -40,3 +41,10 @@ class OtherDevice:
     def requires(self) -> tuple[Key, ...]:
         """Its namespace."""
         return netns_needs(self.netns)
+
+
+def parse_device(netns: str, link: LinkMessage, master: str) -> OtherDevice:
+    """Read a device out of its link message."""
+    return OtherDevice(
+        netns, link.name, kind=link.kind or None, master=master, mtu=link.mtu, up=link.up
+    )

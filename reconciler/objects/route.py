@@ -15,6 +15,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import ClassVar
 
 from reconciler.core.object import Key, Mark
+from reconciler.formats.netlink import Request
+from reconciler.formats.route import RouteMessage, RouteSpec, delete_route, replace_route
 from reconciler.objects.keys import device_key
 
 IPV6_METRIC = 1024  # IP6_RT_PRIO_USER, linux/ipv6_route.h
@@ -60,3 +62,36 @@ class Route:
     def requires(self) -> tuple[Key, ...]:
         """What makes its gateway reachable."""
         return self.after
+
+
+def parse_route(netns: str, device: str, message: RouteMessage) -> Route:
+    """Read a route out of its message, through the device of that index."""
+    via = message.gateway
+    return Route(
+        netns,
+        message.destination,
+        device,
+        via=via,
+        metric=message.priority,
+        direct=via is None,
+    )
+
+
+def render_route(route: Route, ifindex: int, protocol: int) -> Request:
+    """Add it, or put it in the place of the one with this destination and metric."""
+    return replace_route(_spec(route, ifindex, protocol))
+
+
+def render_route_removal(route: Route, ifindex: int, protocol: int) -> Request:
+    """Delete it, and only it: device, gateway and protocol have to match."""
+    return delete_route(_spec(route, ifindex, protocol))
+
+
+def _spec(route: Route, ifindex: int, protocol: int) -> RouteSpec:
+    return RouteSpec(
+        route.destination,
+        gateway=route.via,
+        oif=ifindex,
+        metric=route.metric,
+        protocol=protocol,
+    )

@@ -13,10 +13,15 @@ choose the same one; the host's end, where there is one, is always it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
+from reconciler.core.diff import Difference
 from reconciler.core.object import Key, Mark
+from reconciler.formats.link import LinkMessage
+from reconciler.formats.link_request import LinkSettings, create_veth
+from reconciler.formats.netlink import Request
 from reconciler.objects.keys import device_key, ipv6_switch_key, netns_needs
 
 
@@ -75,6 +80,63 @@ class Veth:
         return (*needs, device_key(self.netns, self.master)) if self.master else needs
 
 
-def first_end(a: tuple[str, str], b: tuple[str, str]) -> bool:
-    """Tell whether the end *a*, as (namespace, name), stands for the pair with *b*."""
-    return a <= b
+@dataclass(frozen=True, slots=True)
+class End:
+    """One end as observed: where it is, what it says, and its master by name."""
+
+    netns: str
+    link: LinkMessage
+    master: str = ""
+
+
+def parse_veth(a: End, b: End | None) -> Veth:
+    """Read a pair out of its ends; *b* is None where nobody can see the other one."""
+    if b is not None and (b.netns, b.link.name) < (a.netns, a.link.name):
+        a, b = b, a
+    return Veth(
+        a.netns,
+        a.link.name,
+        b.netns if b else None,
+        b.link.name if b else None,
+        mtu=a.link.mtu,
+        peer_mtu=b.link.mtu if b else None,
+        up=a.link.up,
+        peer_up=b.link.up if b else None,
+        mac=a.link.mac,
+        peer_mac=b.link.mac if b else None,
+        master=a.master,
+        peer_master=b.master if b else None,
+    )
+
+
+def render_veth(veth: Veth, group: int, master: int | None, peer_netns_fd: int | None) -> Request:
+    """Make the pair, the peer in its own namespace, which then only has to be set up."""
+    first = LinkSettings(
+        name=veth.name, up=veth.up, mtu=veth.mtu, mac=veth.mac, master=master, group=group
+    )
+    peer = LinkSettings(
+        name=veth.peer_name,
+        mtu=veth.peer_mtu,
+        mac=veth.peer_mac,
+        group=group,
+        netns_fd=peer_netns_fd,
+    )
+    return create_veth(first, peer)
+
+
+def render_end_changes(
+    differences: Iterable[Difference], *, peer: bool, master: int | None
+) -> LinkSettings | None:
+    """What to write on one end; None if nothing differs there.
+
+    Args:
+        differences: Of the pair.
+        peer: Which end.
+        master: Index of this end's new master; 0 for none; None if it does not change.
+    """
+    prefix = "peer_" if peer else ""
+    names = {f"{prefix}{name}": name for name in ("mtu", "up", "mac", "name")}
+    found = {names[d.field]: d.after for d in differences if d.field in names}
+    if master is not None:
+        found["master"] = master
+    return LinkSettings(**found) if found else None  # type: ignore[arg-type]

@@ -1,0 +1,168 @@
+"""Kernel: sockets into namespaces, opened when needed and closed soon, and indexes of devices."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconciler.errors import HostError
+from reconciler.formats.link import LinkMessage, get_link, parse_link
+from reconciler.formats.netlink import Request
+from reconciler.host.namespaces import inside, open_namespace, open_socket_in
+from reconciler.host.netlink_socket import NetlinkSocket
+from reconciler.host.refusal import explain
+
+OPEN_AT_ONCE = 8
+"""Namespaces that are kept open: consecutive operations are mostly about one. More would keep dead
+containers' namespaces alive, and use up descriptors."""
+
+
+class OperationError(Exception):
+    """Why one operation could not be carried out, in the kernel's words."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenNamespace:
+    """A namespace in use: its descriptor, and a socket in it."""
+
+    fd: int
+    socket: NetlinkSocket
+
+    def close(self) -> None:
+        """Let go of it."""
+        self.socket.close()
+        os.close(self.fd)
+
+
+class Kernel:
+    """The namespaces of one host, by the names that keys use."""
+
+    def __init__(self, counters: Counter[str] | None = None) -> None:
+        """Open nothing yet.
+
+        Args:
+            counters: Where requests are counted, see NetlinkSocket; and "files", written ones.
+        """
+        self.counters: Counter[str] = Counter() if counters is None else counters
+        self._open: OrderedDict[str, OpenNamespace] = OrderedDict()
+        self._indexes: dict[tuple[str, str], int] = {}
+
+    def at(self, netns: str) -> OpenNamespace:
+        """Open a namespace, or take the one that is open.
+
+        Raises:
+            HostError: It is not there, or may not be entered.
+        """
+        found = self._open.pop(netns, None)
+        if found is None:
+            fd = open_namespace(netns)
+            try:
+                sock = NetlinkSocket(open_socket_in(fd), self.counters)
+            except BaseException:
+                os.close(fd)
+                raise
+            found = OpenNamespace(fd, sock)
+        self._open[netns] = found
+        if len(self._open) > OPEN_AT_ONCE:
+            self._open.popitem(last=False)[1].close()
+        return found
+
+    def forget(self, netns: str | None = None) -> None:
+        """Close a namespace that is going away, or all of them, and forget their devices."""
+        gone = list(self._open) if netns is None else [netns] if netns in self._open else []
+        for name in gone:
+            self._open.pop(name).close()
+        if netns is None:
+            self._indexes.clear()
+        else:
+            self._indexes = {k: v for k, v in self._indexes.items() if k[0] != netns}
+
+    def note(self, netns: str, name: str, ifindex: int) -> None:
+        """Remember the index of a device."""
+        self._indexes[netns, name] = ifindex
+
+    def forget_device(self, netns: str | None, name: str | None) -> None:
+        """A device is gone, or has another name now."""
+        self._indexes.pop((netns or "", name or ""), None)
+
+    def index(self, netns: str, name: str) -> int:
+        """Find the index of a device by its name.
+
+        Raises:
+            OperationError: There is none.
+        """
+        known = self._indexes.get((netns, name))
+        if known is None:
+            known = self.find(netns, name).ifindex
+            self.note(netns, name, known)
+        return known
+
+    def find(self, netns: str, name: str) -> LinkMessage:
+        """Read a device by its name.
+
+        Raises:
+            OperationError: There is none.
+        """
+        (answer,) = self.request(netns, [get_link(name)])
+        return parse_link(answer[0], 0, len(answer[0]))
+
+    def request(self, netns: str, requests: Sequence[Request]) -> list[tuple[bytes, ...]]:
+        """Send requests in one go and return what came back for each.
+
+        Raises:
+            OperationError: With the first refusal; what came after it was tried as well.
+        """
+        replies = self.at(netns).socket.request(requests)
+        for reply in replies:
+            if reply.refusal is not None:
+                raise OperationError(str(reply.refusal))
+        return [reply.payloads for reply in replies]
+
+    def write_sysctl(self, netns: str, name: str, value: str) -> None:
+        """Set a kernel parameter in a namespace.
+
+        Raises:
+            OperationError: There is none of this name, or it does not take the value.
+        """
+        self.counters["files"] += 1
+        with inside(self.at(netns).fd):
+            write_sysctl(name, value)
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self.forget()
+
+
+def sysctl_path(name: str) -> Path:
+    """Where the dotted *name* lies; a slash in it stands for a dot of a device's name (sysctl(8))."""
+    return Path("/proc/sys") / name.translate(str.maketrans("./", "/."))
+
+
+def write_sysctl(name: str, value: str) -> None:
+    """Set a parameter of the namespace that the calling thread is in.
+
+    Raises:
+        OperationError: There is none of this name, or it does not take the value.
+    """
+    try:
+        sysctl_path(name).write_text(value)
+    except OSError as error:
+        raise OperationError(f"{name} = {value}: {explain_file(error)}") from error
+
+
+def read_sysctl(name: str) -> str | None:
+    """Read a parameter of the namespace that the calling thread is in; None if there is none."""
+    try:
+        return " ".join(sysctl_path(name).read_text().split())
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise HostError(f"sysctl {name}: {explain_file(error)}") from error
+
+
+def explain_file(error: OSError) -> str:
+    """Say in plain words why a file of the kernel could not be read or written."""
+    return explain(error.errno) if error.errno else str(error)

@@ -1,0 +1,113 @@
+"""LinuxHost: the running kernel, observed by dumps and changed by requests, one namespace a time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+from reconciler.core.execute import Outcome, execute
+from reconciler.core.object import HOST
+from reconciler.core.plan import Operation, Plan
+from reconciler.core.state import State
+from reconciler.errors import HostError, PrivilegeError
+from reconciler.formats.address import dump_addresses, parse_address
+from reconciler.formats.link import dump_links, parse_link
+from reconciler.formats.route import dump_routes, parse_route
+from reconciler.host.base import Interest
+from reconciler.host.kernel import Kernel, read_sysctl
+from reconciler.host.named_namespaces import leftovers, list_namespaces
+from reconciler.host.namespaces import inside
+from reconciler.host.operations import Operations
+from reconciler.objects.marks import parse_mark
+from reconciler.objects.observed import LOOPBACK, NamespaceDump, parse_state
+
+
+class LinuxHost:
+    """The kernel that the calling thread runs on, as its network namespace sees it."""
+
+    def __init__(self, set_name: str = "default", counters: Counter[str] | None = None) -> None:
+        """Open nothing yet.
+
+        Args:
+            set_name: The set whose things are "ours".
+            counters: Where requests, dumps and written files are counted.
+        """
+        self.set_name = set_name
+        self.counters: Counter[str] = Counter() if counters is None else counters
+        self._kernel = Kernel(self.counters)
+
+    def observe(self, interest: Interest = Interest()) -> State:
+        """Read the host's namespace, all that are ours, and those of *interest*.
+
+        Of a stranger's namespace only the devices are read: one may be the peer of ours.
+
+        Raises:
+            HostError: The kernel refused.
+            PrivilegeError: A namespace may not be entered.
+        """
+        self._kernel.forget()
+        return parse_state(self._dumps(interest), self.set_name)
+
+    def execute(self, plan: Plan) -> Iterator[Outcome]:
+        """Carry out *plan*; what the kernel refuses is an outcome."""
+        operations = Operations(self._kernel, self.set_name)
+
+        def perform(batch: Sequence[Operation]) -> Sequence[str | None]:
+            return operations.perform(batch)
+
+        return execute(plan, perform)
+
+    def close(self) -> None:
+        """Let go of all namespaces."""
+        self._kernel.close()
+
+    def _dumps(self, interest: Interest) -> Iterator[NamespaceDump]:
+        yield self._dump(HOST, interest, whole=True)
+        named = list_namespaces()
+        for space in named:
+            if space.mounted:
+                dump = self._try_dump(space.name, interest, space.name in interest.namespaces)
+                if dump is not None:
+                    yield dump
+        for left in leftovers() if any(not space.mounted for space in named) else ():
+            yield NamespaceDump(left.name, leftover=left.mark)
+        for path in sorted(interest.namespaces):
+            if path.startswith("/"):
+                dump = self._try_dump(path, interest, whole=True)
+                if dump is not None:
+                    yield dump
+
+    def _try_dump(self, name: str, interest: Interest, whole: bool) -> NamespaceDump | None:
+        """Dump a namespace that may vanish at any moment; None if it did."""
+        try:
+            return self._dump(name, interest, whole=whole)
+        except PrivilegeError:
+            raise
+        except HostError:
+            if any(space.name == name and space.mounted for space in list_namespaces()):
+                raise
+            return None
+
+    def _dump(self, name: str, interest: Interest, *, whole: bool) -> NamespaceDump:
+        space = self._kernel.at(name)
+        links = space.socket.dump(dump_links(), parse_link)
+        for link in links:
+            self._kernel.note(name, link.name, link.ifindex)
+        lo = next((link for link in links if link.ifindex == LOOPBACK), None)
+        if not whole and (lo is None or parse_mark(lo.alias) is None):
+            return NamespaceDump(name, links)
+        return NamespaceDump(
+            name,
+            links,
+            space.socket.dump(dump_addresses(), parse_address),
+            space.socket.dump(dump_routes(), parse_route),
+            self._sysctls(space.fd, [k.name for k in interest.sysctls if k.netns == name]),
+        )
+
+    def _sysctls(self, fd: int, names: Iterable[str]) -> dict[str, str]:
+        wanted = sorted(names)
+        if not wanted:
+            return {}
+        with inside(fd):
+            found = {name: read_sysctl(name) for name in wanted}
+        return {name: value for name, value in found.items() if value is not None}

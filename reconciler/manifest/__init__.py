@@ -1,0 +1,1 @@
+"""Manifests: YAML text to validated resources that remember where they are written."""

@@ -1,0 +1,326 @@
+"""One contract for every host: FakeHost must refuse, cascade and complete as Linux does.
+
+Without this suite the laws of tests/properties would hold for a kernel that does not exist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from ipaddress import ip_address, ip_interface, ip_network
+from typing import Protocol
+
+import pytest
+
+from reconciler.core.diff import diff
+from reconciler.core.execute import Outcome
+from reconciler.core.object import Key, KernelObject, Owner
+from reconciler.core.plan import Operation, Plan, Verb, make_plan
+from reconciler.core.policy import decide
+from reconciler.core.state import State
+from reconciler.host.base import Interest
+from reconciler.host.fake import FakeHost
+from reconciler.host.linux import LinuxHost
+from reconciler.objects import Address, BridgeDevice, Namespace, Route, Sysctl, Veth
+from reconciler.objects.keys import IPV6_SWITCH, device_key, sysctl_key
+
+OWNER = Owner("default", "Container/web1")
+
+BRIDGE = BridgeDevice("", "br0", mtu=1500, up=True, mac="02:00:00:00:00:aa", stp=False)
+GATEWAY = Address("", "br0", ip_interface("10.1.0.1/24"))
+SPACE = Namespace("web1", loopback=True)
+NO_IPV6 = Sysctl("web1", IPV6_SWITCH, "1")
+PAIR = Veth(
+    "",
+    "rcweb1",
+    "web1",
+    "eth0",
+    mtu=1500,
+    peer_mtu=1500,
+    up=True,
+    peer_up=True,
+    peer_mac="02:42:0a:01:00:02",
+    master="br0",
+)
+ADDRESS = Address("web1", "eth0", ip_interface("10.1.0.2/24"))
+ROUTE = Route("web1", ip_network("0.0.0.0/0"), "eth0", via=ip_address("10.1.0.1"))
+WORLD = (BRIDGE, GATEWAY, SPACE, NO_IPV6, PAIR, ADDRESS, ROUTE)
+
+INTEREST = Interest(frozenset({"web1", "web2"}), frozenset({NO_IPV6.key}))
+
+
+class AnyHost(Protocol):
+    def observe(self, interest: Interest = ...) -> State: ...
+    def execute(self, plan: Plan) -> Iterator[Outcome]: ...
+
+
+@pytest.fixture(params=["fake", pytest.param("linux", marks=pytest.mark.kernel)])
+def kernel(request: pytest.FixtureRequest) -> Iterator[AnyHost]:
+    if request.param == "fake":
+        yield FakeHost()
+        return
+    request.getfixturevalue("host")
+    linux = LinuxHost()
+    yield linux
+    linux.close()
+
+
+def add(kernel: AnyHost, *items: KernelObject) -> None:
+    for item in items:
+        assert attempt(kernel, Verb.ADD, item) is None, item
+
+
+def attempt(kernel: AnyHost, verb: Verb, item: KernelObject) -> str | None:
+    (outcome,) = kernel.execute(Plan((Operation(verb, item, OWNER),)))
+    return outcome.error
+
+
+def change(kernel: AnyHost, item: KernelObject, **fields: object) -> str | None:
+    """Change fields as a plan would: by the difference to what is observed."""
+    before = kernel.observe(INTEREST).objects[item.key]
+    after = replace(before, **fields)  # type: ignore[type-var]
+    differences = diff(State.of([(after, OWNER)]), State.of([(before, OWNER)]))[0].differences
+    operation = Operation(Verb.SET, after, OWNER, differences, before)
+    (outcome,) = kernel.execute(Plan((operation,)))
+    return outcome.error
+
+
+def keys(kernel: AnyHost) -> set[Key]:
+    return set(kernel.observe(INTEREST).owners)
+
+
+def test_what_is_added_is_observed_as_wanted_and_as_ours(kernel: AnyHost):
+    add(kernel, *WORLD)
+
+    observed = kernel.observe(INTEREST)
+
+    desired = State.of((item, OWNER) for item in WORLD)
+    assert diff(desired, observed) == ()
+    assert {observed.owners[i.key] for i in WORLD if not isinstance(i, Sysctl)} == {OWNER}
+
+
+def test_what_is_there_cannot_be_added_again(kernel: AnyHost):
+    add(kernel, *WORLD)
+
+    for item in (BRIDGE, SPACE, PAIR):
+        error = attempt(kernel, Verb.ADD, item)
+        assert error is not None
+        assert "exists" in error.lower()
+
+
+def test_a_name_that_the_other_end_of_a_pair_has_is_taken(kernel: AnyHost):
+    add(kernel, *WORLD)
+
+    error = attempt(kernel, Verb.ADD, replace(PAIR, name="rcother"))
+
+    assert error is not None
+    assert "EEXIST" in error
+
+
+@pytest.mark.parametrize(
+    ("there", "item"),
+    [
+        ((), GATEWAY),
+        ((), NO_IPV6),
+        ((BRIDGE,), PAIR),
+        ((SPACE,), PAIR),
+        ((SPACE,), ADDRESS),
+        ((BRIDGE, SPACE, PAIR), ROUTE),
+        ((BRIDGE, SPACE, replace(PAIR, peer_up=False), ADDRESS), ROUTE),
+        (
+            (BRIDGE, SPACE, NO_IPV6, PAIR),
+            Address("web1", "eth0", ip_interface("fd00::2/64")),
+        ),
+    ],
+    ids=[
+        "address without device",
+        "sysctl without namespace",
+        "pair without namespace",
+        "pair without bridge",
+        "address without pair",
+        "route without address",
+        "route on a device that is down",
+        "IPv6 address where IPv6 is off",
+    ],
+)
+def test_what_needs_something_that_is_missing_is_refused(
+    kernel: AnyHost, there: tuple[KernelObject, ...], item: KernelObject
+):
+    add(kernel, *there)
+
+    assert attempt(kernel, Verb.ADD, item) is not None
+
+
+def test_a_device_that_is_no_bridge_takes_no_ports(kernel: AnyHost):
+    add(kernel, SPACE, replace(PAIR, master=None))
+
+    error = attempt(
+        kernel, Verb.ADD, replace(PAIR, name="x0", peer_name="x1", master=PAIR.name)
+    )
+
+    assert error is not None
+
+
+@pytest.mark.parametrize(
+    ("item", "fields"),
+    [
+        (BRIDGE, {"mtu": 1400}),
+        (BRIDGE, {"up": False}),
+        (BRIDGE, {"mac": "02:00:00:00:00:ab"}),
+        (BRIDGE, {"stp": True, "forward_delay": 200}),
+        (BRIDGE, {"ageing_time": 1000}),
+        (PAIR, {"mtu": 1400}),
+        (PAIR, {"peer_mtu": 1400}),
+        (PAIR, {"mac": "02:00:00:00:00:ac", "peer_mac": "02:00:00:00:00:ad"}),
+        (PAIR, {"master": ""}),
+        (PAIR, {"up": False}),
+        (PAIR, {"peer_name": "lan0"}),
+        (SPACE, {"loopback": False}),
+        (NO_IPV6, {"value": "0"}),
+    ],
+)
+def test_a_field_that_is_changed_is_observed_so(
+    kernel: AnyHost, item: KernelObject, fields: dict[str, object]
+):
+    add(kernel, BRIDGE, SPACE, NO_IPV6, PAIR)
+
+    assert change(kernel, item, **fields) is None
+
+    found = kernel.observe(INTEREST).objects[item.key]
+    assert {name: getattr(found, name) for name in fields} == fields
+
+
+def test_addresses_and_routes_follow_a_renamed_device(kernel: AnyHost):
+    add(kernel, *WORLD)
+
+    assert change(kernel, PAIR, peer_name="lan0") is None
+
+    assert replace(ADDRESS, device="lan0").key in keys(kernel)
+    found = kernel.observe(INTEREST).objects[ROUTE.key]
+    assert found == replace(ROUTE, device="lan0", direct=False)
+
+
+def test_routes_die_with_a_device_that_goes_down_and_addresses_stay(kernel: AnyHost):
+    add(kernel, *WORLD)
+
+    assert change(kernel, PAIR, peer_up=False) is None
+
+    assert ROUTE.key not in keys(kernel)
+    assert ADDRESS.key in keys(kernel)
+
+
+def test_a_deleted_pair_takes_both_ends_addresses_and_routes_along(kernel: AnyHost):
+    add(kernel, *WORLD)
+
+    assert attempt(kernel, Verb.DELETE, PAIR) is None
+
+    assert keys(kernel) == {BRIDGE.key, GATEWAY.key, SPACE.key}
+
+
+def test_ports_survive_their_bridge_and_lose_their_master(kernel: AnyHost):
+    add(kernel, *WORLD)
+
+    assert attempt(kernel, Verb.DELETE, BRIDGE) is None
+
+    found = kernel.observe(INTEREST).objects[PAIR.key]
+    assert isinstance(found, Veth)
+    assert found.master == ""
+    assert GATEWAY.key not in keys(kernel)
+    assert ROUTE.key in keys(kernel)
+
+
+def test_the_last_ipv4_address_takes_the_routes_along(kernel: AnyHost):
+    add(kernel, *WORLD)
+
+    assert attempt(kernel, Verb.DELETE, ADDRESS) is None
+
+    assert ROUTE.key not in keys(kernel)
+
+
+def test_an_address_of_the_same_subnet_outlives_the_one_before_it(kernel: AnyHost):
+    add(kernel, *WORLD)
+    second = Address("web1", "eth0", ip_interface("10.1.0.3/24"))
+    add(kernel, second)
+
+    assert attempt(kernel, Verb.DELETE, ADDRESS) is None
+
+    assert {second.key, ROUTE.key} <= keys(kernel)
+    assert ADDRESS.key not in keys(kernel)
+
+
+def test_switching_ipv6_off_takes_its_addresses(kernel: AnyHost):
+    six = Address("web1", "eth0", ip_interface("fd00::2/64"))
+    add(kernel, BRIDGE, SPACE, replace(NO_IPV6, value="0"), PAIR, six)
+
+    assert change(kernel, NO_IPV6, value="1") is None
+
+    assert six.key not in keys(kernel)
+
+
+@pytest.mark.parametrize("item", [BRIDGE, PAIR, ADDRESS, ROUTE, GATEWAY], ids=lambda i: i.key.type)
+def test_deleting_what_is_gone_is_no_error(kernel: AnyHost, item: KernelObject):
+    add(kernel, *WORLD)
+    assert attempt(kernel, Verb.DELETE, item) is None
+
+    assert attempt(kernel, Verb.DELETE, item) is None
+
+
+def test_many_devices_go_in_one_run_of_deletes(kernel: AnyHost):
+    pairs = [replace(PAIR, name=f"rc{n}", peer_name=f"eth{n}", peer_mac=None) for n in range(20)]
+    add(kernel, BRIDGE, SPACE, *pairs)
+
+    plan = Plan(tuple(Operation(Verb.DELETE, pair, OWNER) for pair in pairs))
+    outcomes = list(kernel.execute(plan))
+
+    assert [o.error for o in outcomes] == [None] * 20
+    assert keys(kernel) == {BRIDGE.key, SPACE.key}
+
+
+def test_a_pair_between_two_namespaces_is_seen_from_either(kernel: AnyHost):
+    pair = Veth("web1", "to2", "web2", "to1", mtu=1500, peer_mtu=1500, up=True, peer_up=True)
+    add(kernel, SPACE, replace(SPACE, name="web2"), pair)
+
+    observed = kernel.observe(INTEREST)
+
+    assert observed.resolve(device_key("web2", "to1")) == pair.key
+    assert diff(State.of([(pair, OWNER)]), State.of([(observed.objects[pair.key], OWNER)])) == ()
+
+
+def test_a_moved_pair_joins_the_other_bridge_in_place(kernel: AnyHost):
+    other = replace(BRIDGE, name="br1", mac="02:00:00:00:00:bb")
+    add(kernel, *WORLD, other)
+
+    assert change(kernel, PAIR, master="br1") is None
+
+    found = kernel.observe(INTEREST).objects[PAIR.key]
+    assert isinstance(found, Veth)
+    assert found.master == "br1"
+    assert ROUTE.key in keys(kernel)
+
+
+def test_a_route_moves_to_another_device_in_place(kernel: AnyHost):
+    second = replace(PAIR, name="rcweb1b", peer_name="eth1", peer_mac="02:42:0a:01:00:03")
+    add(kernel, *WORLD, second, Address("web1", "eth1", ip_interface("10.1.0.3/24")))
+
+    assert change(kernel, ROUTE, device="eth1") is None
+
+    found = [o for o in kernel.observe(INTEREST).objects.values() if isinstance(o, Route)]
+    ours = [r for r in found if r.key == ROUTE.key]
+    assert [r.device for r in ours] == ["eth1"]
+
+
+def test_a_plan_made_from_nothing_is_accepted_and_converges(kernel: AnyHost):
+    desired = State.of((item, OWNER) for item in WORLD)
+    observed = kernel.observe(Interest.of(desired))
+    changes = decide(diff(desired, observed), desired, observed).changes
+
+    outcomes = list(kernel.execute(make_plan(changes, desired, observed)))
+
+    assert [o.error for o in outcomes] == [None] * len(WORLD)
+    assert diff(desired, kernel.observe(Interest.of(desired))) == ()
+
+
+def test_a_sysctl_is_observed_only_on_request(kernel: AnyHost):
+    add(kernel, SPACE, NO_IPV6)
+
+    assert sysctl_key("web1", IPV6_SWITCH) not in kernel.observe(Interest()).objects
