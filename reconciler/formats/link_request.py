@@ -8,7 +8,13 @@ seen on Linux 6.18:
 - The peer of a veth is made where `LinkSettings.netns_fd` of the peer says; to move it there
   afterwards costs 20 ms. It cannot be set up in the same request (ENOTCONN).
 - With NLM_F_ECHO the answer to a creation is the link message of the new device: `ifindex` is its
-  own, `link` its peer's (Linux 6.2; kernels before it answer with the acknowledgement only).
+  own, `link` its peer's (Linux 6.2; kernels before it answer with the acknowledgement only). It is
+  written before the device joins its master.
+- `addr_gen_mode` in the creating request is refused (EAFNOSUPPORT), and in one request with "up" it
+  comes too late: the link-local address is there already. So: create, mode, up.
+- Port attributes in the request that joins the bridge are refused (EOPNOTSUPP); they follow it.
+- A device in another namespace cannot be changed from here: IFLA_TARGET_NETNSID does not count for
+  that, and the index would be looked up here.
 """
 
 from __future__ import annotations

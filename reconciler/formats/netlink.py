@@ -71,6 +71,8 @@ class Message(NamedTuple):
     type: int
     flags: int
     sequence: int
+    port: int
+    """Whose request it answers; several sockets may use the same sequence numbers."""
     start: int
     end: int
 
@@ -101,11 +103,11 @@ def parse_messages(data: bytes) -> Iterator[Message]:
     """
     unpack, offset, size = _HEADER.unpack_from, 0, len(data)
     while offset + HEADER_LENGTH <= size:
-        length, kind, flags, sequence, _ = unpack(data, offset)
+        length, kind, flags, sequence, port = unpack(data, offset)
         end = offset + length
         if length < HEADER_LENGTH or end > size:
             raise NetlinkFormatError(f"message of {length} bytes at {offset} of {size}")
-        yield Message(kind, flags, sequence, offset + HEADER_LENGTH, end)
+        yield Message(kind, flags, sequence, port, offset + HEADER_LENGTH, end)
         offset = end + (-length & 3)
     if offset < size:
         raise NetlinkFormatError(f"{size - offset} bytes after the last message")
@@ -117,7 +119,7 @@ def parse_acknowledgement(data: bytes, message: Message) -> Acknowledgement:
     Raises:
         NetlinkFormatError: The body is shorter than the kernel's structure.
     """
-    kind, flags, _, start, end = message
+    kind, flags, _, _, start, end = message
     if kind == NLMSG_DONE and start == end:
         return Acknowledgement(0, "", None)
     if end - start < 4:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from reconciler.core.execute import Outcome
-from reconciler.core.object import Key
 from reconciler.core.plan import Plan
 from reconciler.core.state import State
 
@@ -18,17 +17,26 @@ class Interest:
 
     namespaces: frozenset[str] = frozenset()
     """Namespaces to look into, by name or path, whoever made them."""
-    sysctls: frozenset[Key] = frozenset()
-    """Parameters to read: there are hundreds in every namespace, and none carries a mark."""
+    sysctls: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Parameters to read, by namespace: there are hundreds in every namespace, and none carries a mark."""
+    everything: bool = False
+    """Look into every namespace and read every parameter: for a snapshot."""
 
     @classmethod
     def of(cls, desired: State) -> Interest:
         """Find what *desired* speaks about."""
-        keys = desired.objects.keys()
-        return cls(
-            frozenset(key.name for key in keys if key.type == "netns"),
-            frozenset(key for key in keys if key.type == "sysctl"),
-        )
+        namespaces: set[str] = set()
+        sysctls: dict[str, list[str]] = {}
+        for key in desired.objects:
+            if key.type == "netns":
+                namespaces.add(key.name)
+            elif key.type == "sysctl":
+                sysctls.setdefault(key.netns, []).append(key.name)
+        return cls(frozenset(namespaces), {n: sorted(names) for n, names in sysctls.items()})
+
+    def sysctls_of(self, netns: str) -> Sequence[str]:
+        """Name the parameters to read in one namespace."""
+        return self.sysctls.get(netns, ())
 
 
 class Host(Protocol):

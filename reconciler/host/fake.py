@@ -76,7 +76,11 @@ class FakeHost:
 
     def observe(self, interest: Interest = Interest()) -> State:
         """Copy what is there."""
-        hidden = {k for k in self.objects if k.type == "sysctl" and k not in interest.sysctls}
+        hidden = {
+            key
+            for key in self.objects
+            if key.type == "sysctl" and key.name not in interest.sysctls_of(key.netns)
+        }
         return State.of(
             (item, self.owners.get(key))
             for key, item in self.objects.items()

@@ -20,6 +20,17 @@ OPEN_AT_ONCE = 8
 containers' namespaces alive, and use up descriptors."""
 
 
+_OF_DEVICES = {
+    "accept_ra",
+    "disable_ipv6",
+    "forwarding",
+    "promote_secondaries",
+    "proxy_arp",
+    "route_localnet",
+    "rp_filter",
+}
+
+
 class OperationError(Exception):
     """Why one operation could not be carried out, in the kernel's words."""
 
@@ -157,10 +168,27 @@ def read_sysctl(name: str) -> str | None:
     """Read a parameter of the namespace that the calling thread is in; None if there is none."""
     try:
         return " ".join(sysctl_path(name).read_text().split())
-    except FileNotFoundError:
-        return None
+    except (FileNotFoundError, PermissionError):
+        return None  # some can only be written (net.ipv4.route.flush)
     except OSError as error:
         raise HostError(f"sysctl {name}: {explain_file(error)}") from error
+
+
+def list_sysctls() -> list[str]:
+    """Name the parameters of the namespace that the calling thread is in, but for neighbours'.
+
+    Of those of one device only the few that somebody may want to differ: there are a hundred each.
+    """
+    root = Path("/proc/sys/net")
+    found = []
+    for path in root.rglob("*"):
+        parts = path.relative_to(root.parent).parts
+        if "neigh" in parts or path.is_dir():
+            continue
+        of_device = "conf" in parts and parts[-2] not in {"all", "default"}
+        if not of_device or parts[-1] in _OF_DEVICES:
+            found.append(".".join(part.replace(".", "/") for part in parts))
+    return sorted(found)
 
 
 def explain_file(error: OSError) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from reconciler.core.execute import Outcome, execute
 from reconciler.core.object import HOST
@@ -14,7 +14,7 @@ from reconciler.formats.address import dump_addresses, parse_address
 from reconciler.formats.link import dump_links, parse_link
 from reconciler.formats.route import dump_routes, parse_route
 from reconciler.host.base import Interest
-from reconciler.host.kernel import Kernel, read_sysctl
+from reconciler.host.kernel import Kernel, list_sysctls, read_sysctl
 from reconciler.host.named_namespaces import leftovers, list_namespaces
 from reconciler.host.namespaces import inside
 from reconciler.host.operations import Operations
@@ -66,7 +66,8 @@ class LinuxHost:
         named = list_namespaces()
         for space in named:
             if space.mounted:
-                dump = self._try_dump(space.name, interest, space.name in interest.namespaces)
+                whole = interest.everything or space.name in interest.namespaces
+                dump = self._try_dump(space.name, interest, whole)
                 if dump is not None:
                     yield dump
         for left in leftovers() if any(not space.mounted for space in named) else ():
@@ -101,13 +102,15 @@ class LinuxHost:
             links,
             space.socket.dump(dump_addresses(), parse_address),
             space.socket.dump(dump_routes(), parse_route),
-            self._sysctls(space.fd, [k.name for k in interest.sysctls if k.netns == name]),
+            self._sysctls(space.fd, name, interest),
         )
 
-    def _sysctls(self, fd: int, names: Iterable[str]) -> dict[str, str]:
-        wanted = sorted(names)
-        if not wanted:
+    def _sysctls(self, fd: int, netns: str, interest: Interest) -> dict[str, str]:
+        wanted = interest.sysctls_of(netns)
+        if not wanted and not interest.everything:
             return {}
         with inside(fd):
+            if interest.everything:
+                wanted = list_sysctls()
             found = {name: read_sysctl(name) for name in wanted}
         return {name: value for name, value in found.items() if value is not None}

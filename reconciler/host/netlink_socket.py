@@ -77,6 +77,8 @@ class NetlinkSocket:
         """
         self.counters: Counter[str] = Counter() if counters is None else counters
         self._socket = sock or open_socket()
+        self._socket.bind((0, 0))
+        self._port = self._socket.getsockname()[0]
         self._sequence = 0
         self._read_bytes = _READ_BYTES
         self._lost = False
@@ -189,7 +191,7 @@ class NetlinkSocket:
         """What is queued for these requests; stale answers to earlier ones are passed over."""
         while (data := self._receive()) is not None:
             for message in parse_messages(data):
-                if first <= message.sequence < first + count:
+                if message.port == self._port and first <= message.sequence < first + count:
                     yield data, message
 
     def _receive(self) -> bytes | None:

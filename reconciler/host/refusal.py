@@ -56,7 +56,7 @@ class KernelRefusal:
 
 
 def explain(number: int, message: str = "") -> str:
-    """Say in plain words what an errno means here; the kernel's own message is better if it has one.
+    """Say in plain words what an errno means here; better are the kernel's own, if it has any.
 
     Args:
         number: A positive errno.

@@ -194,7 +194,10 @@ def _explain(error: OSError) -> str:
             )
     if error.errno == errno.EINVAL and "mount" in str(error.strerror):
         return f"{error.strerror}: / is not a mount point; bind-mount the chroot's folder on itself"
-    return f"this user may not make namespaces here ({error.strerror}); run this as root"
+    return (
+        f"this user may not make namespaces here ({error.strerror}): a chroot forbids it, or a"
+        " container's seccomp profile; run this as root outside of it"
+    )
 
 
 def _live_in_sandbox(function: Callable[[], int], report: int, mask: Iterable[int]) -> NoReturn:

@@ -141,9 +141,7 @@ class _Reader:
             self._refuse(event, f"tags are not allowed: {quote(event.tag)}", "leave the tag out")
         if kind is ScalarEvent:
             return None
-        if depth >= DEPTH_MAX:
-            message = f"nested deeper than {DEPTH_MAX} levels"
-            raise UnreadableError(message, place_of(event))
+        self._limit(event, depth + 1)
         if kind is MappingStartEvent:
             return self._mapping(depth + 1)
         return self._sequence(depth + 1)
@@ -184,7 +182,7 @@ class _Reader:
     def _key(self, event: Event, depth: int) -> str | None:
         if event.__class__ is not ScalarEvent:
             self._refuse(event, "a key must be text", "lists and mappings are not keys")
-            self._skip(event)
+            self._skip(event, depth)
             return None
         key = self._value(event, depth)
         if not isinstance(key, str) or isinstance(key, Scalar):
@@ -196,14 +194,20 @@ class _Reader:
             return None
         return key
 
-    def _skip(self, event: Event) -> None:
-        depth = 0
+    def _skip(self, event: Event, depth: int) -> None:
+        outside = depth
         while True:
             depth += isinstance(event, CollectionStartEvent)
             depth -= isinstance(event, CollectionEndEvent)
-            if depth == 0:
+            if depth == outside:
                 return
+            self._limit(event, depth)
             event = self._next()
+
+    def _limit(self, event: Event, depth: int) -> None:
+        # libyaml's time grows with the square of the depth, so no path may go around this.
+        if depth > DEPTH_MAX:
+            raise UnreadableError(f"nested deeper than {DEPTH_MAX} levels", place_of(event))
 
     def _duplicate(self, event: Event, key: str, line: int) -> None:
         message = f"duplicate key {quote(key)}"

@@ -46,7 +46,7 @@ ADDRESS = Address("web1", "eth0", ip_interface("10.1.0.2/24"))
 ROUTE = Route("web1", ip_network("0.0.0.0/0"), "eth0", via=ip_address("10.1.0.1"))
 WORLD = (BRIDGE, GATEWAY, SPACE, NO_IPV6, PAIR, ADDRESS, ROUTE)
 
-INTEREST = Interest(frozenset({"web1", "web2"}), frozenset({NO_IPV6.key}))
+INTEREST = Interest(frozenset({"web1", "web2"}), {"web1": [IPV6_SWITCH]})
 
 
 class AnyHost(Protocol):

@@ -1,0 +1,1 @@
+"""The way from manifests to a converged host: sources, one pass, its report."""

@@ -1,0 +1,43 @@
+"""``reconciler apply``: converge, look again, report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import rich_click as click
+
+from reconciler.cli import exit_codes, options
+from reconciler.cli.session import Options, open_session, report_errors
+from reconciler.host.lock import host_lock
+from reconciler.host.privilege import require_admin
+
+
+@click.command("apply")
+@options.paths
+@options.set_name
+@options.changing
+@options.allow_empty
+@options.output("text", "json")
+@options.run_dir
+def command(
+    paths: tuple[str, ...],
+    set_name: str,
+    prune: bool | None,  # noqa: FBT001 - click passes options by name
+    adopt: bool,  # noqa: FBT001
+    allow_empty: bool,  # noqa: FBT001
+    output: str,
+    run_dir: Path,
+) -> int:
+    """Converge this host to the manifests, look again, and report.
+
+    Exits with 0 if it converged, 4 if some operations failed or are blocked, 1 on an error, 5 if
+    another instance works on this host.
+    """
+    with report_errors(output):
+        given = Options(paths, set_name, prune, adopt, allow_empty)
+        with open_session(given) as session:
+            require_admin("reconciler apply")
+            with host_lock(run_dir, "reconciler apply"):
+                report = session.reconcile()
+            session.print_report(report, output)
+    return exit_codes.OK if report.converged else exit_codes.FAILED

@@ -1,0 +1,45 @@
+"""``reconciler diff``: the dry run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import rich_click as click
+
+from reconciler.cli import exit_codes, options
+from reconciler.cli.session import Options, open_session, report_errors
+from reconciler.host.recorded import RecordedHost
+
+
+@click.command("diff")
+@options.paths
+@options.set_name
+@options.changing
+@options.allow_empty
+@options.output("text", "json")
+@click.option(
+    "--against",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    envvar="RECONCILER_AGAINST",
+    help="Compare with a recorded host (see snapshot) instead of this one; needs no privilege.",
+)
+def command(
+    paths: tuple[str, ...],
+    set_name: str,
+    prune: bool | None,  # noqa: FBT001 - click passes options by name
+    adopt: bool,  # noqa: FBT001
+    allow_empty: bool,  # noqa: FBT001
+    output: str,
+    against: Path | None,
+) -> int:
+    """Show what apply would do to this host, and why; changes nothing.
+
+    Exits with 0 if it is in sync, 2 if there are changes, 1 on an error.
+    """
+    with report_errors(output):
+        given = Options(paths, set_name, prune, adopt, allow_empty)
+        host = RecordedHost.load(against, set_name) if against else None
+        with open_session(given, host) as session:
+            preview = session.preview()
+            session.print_preview(preview, output)
+    return exit_codes.OK if preview.in_sync else exit_codes.CHANGES

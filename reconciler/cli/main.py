@@ -1,0 +1,112 @@
+"""The command `reconciler`: which commands there are, and what an error exits with."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Any
+
+import rich_click as click
+
+from reconciler import __version__
+from reconciler.cli import exit_codes
+from reconciler.errors import LockedError, PrivilegeError, ReconcilerError
+
+COMMANDS = {
+    "validate": "Read and check manifests; needs no privilege and no kernel.",
+    "diff": "Show what apply would do, and why; changes nothing.",
+    "apply": "Converge this host to the manifests, look again, report.",
+    "show": "Show bridges with their ports, containers with their addresses.",
+    "snapshot": "Print everything observed, as JSON, for diff --against and bug reports.",
+    "teardown": "Remove all that we own, and nothing else.",
+    "sandbox": "Run a command on a throwaway host of its own, without root.",
+    "demo": "Show the whole story in a sandbox: apply, traffic, a fault, and how it heals.",
+}
+"""Every command with its help, so that --help imports none of them."""
+
+
+class LazyCommand(click.RichCommand):
+    """A command that is imported when it is used: start-up counts, and --help needs only a line."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Hand over to the real command, which then is what runs."""
+        command: click.Command = import_module(f"reconciler.cli.{self.name}").command
+        return command.make_context(info_name, args, parent, **extra)
+
+
+class LazyGroup(click.RichGroup):
+    """The commands of the table, in its order, which is the order of use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All of them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """One of them, not imported yet."""
+        if cmd_name not in COMMANDS:
+            return None
+        return LazyCommand(cmd_name, help=COMMANDS[cmd_name])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, or name the one that was probably meant."""
+        name = args[0]
+        if not name.startswith("-") and name not in COMMANDS:
+            near = get_close_matches(name, COMMANDS, 1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise click.UsageError(f"There is no command {name!r}.{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    no_args_is_help=False,
+)
+@click.version_option(__version__, "--version", prog_name="reconciler")
+def cli() -> None:
+    """Docker's bridge network for anything in a network namespace, declared in YAML and kept.
+
+    PATH is a file, a directory, - for standard input, or several of them; manifests/ by default,
+    or what RECONCILER_MANIFESTS says.
+    """
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command line and return the exit code; what a user can act on is one message."""
+    try:
+        result: Any = cli.main(
+            args=list(arguments), prog_name="reconciler", standalone_mode=False
+        )
+        sys.stdout.flush()
+    except click.exceptions.Exit as leaving:
+        return leaving.exit_code
+    except click.ClickException as error:
+        error.show()
+        return exit_codes.USAGE
+    except (KeyboardInterrupt, click.Abort):
+        return exit_codes.INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return exit_codes.PIPE
+    except ReconcilerError as error:
+        click.echo(f"error: {error}", err=True)
+        return exit_code(error)
+    return result if isinstance(result, int) else exit_codes.OK
+
+
+def exit_code(error: ReconcilerError) -> int:
+    """Say which code an error exits with."""
+    match error:
+        case PrivilegeError():
+            return exit_codes.PRIVILEGE
+        case LockedError():
+            return exit_codes.LOCKED
+        case _:
+            return exit_codes.ERROR

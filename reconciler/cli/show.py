@@ -1,0 +1,124 @@
+"""``reconciler show``: what there is, as a tree, as JSON or as a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+
+import rich_click as click
+
+from reconciler.cli import exit_codes, options
+from reconciler.cli.session import print_json, report_errors
+from reconciler.host.linux import LinuxHost
+from reconciler.objects.topology import Interface, Topology, draw
+
+
+@click.command("show")
+@options.output("text", "json", "mermaid", "dot")
+def command(output: str) -> int:
+    """Show bridges with their ports, containers with their addresses and routes, and links.
+
+    What brctl show and ip -br addr print, in all namespaces at once. Changes nothing.
+    """
+    with report_errors(output):
+        host = LinuxHost()
+        try:
+            topology = draw(host.observe())
+        finally:
+            host.close()
+    match output:
+        case "json":
+            print_json({"version": 1, **asdict(topology)})
+        case "mermaid":
+            click.echo("\n".join(render_mermaid(topology)))
+        case "dot":
+            click.echo("\n".join(render_dot(topology)))
+        case _:
+            click.echo("\n".join(render_tree(topology)))
+    return exit_codes.OK
+
+
+def render_tree(topology: Topology) -> Iterator[str]:
+    """Yield the lines of the tree: bridges, containers, links."""
+    if not (topology.bridges or topology.spaces):
+        yield "Nothing here is ours."
+        return
+    for bridge in topology.bridges:
+        facts = [*bridge.addresses, f"mtu {bridge.mtu}", "up" if bridge.up else "DOWN"]
+        yield f"{bridge.owner or bridge.name}  {bridge.name}  {'  '.join(facts)}"
+        yield from _branches(
+            [f"{end.netns}:{end.name}  {'  '.join(end.addresses)}" for end in bridge.ports]
+        )
+    for space in topology.spaces:
+        yield f"{space.owner or 'netns'}  {space.name}"
+        leaves = [_interface(end) for end in space.interfaces]
+        yield from _branches([*leaves, *space.routes])
+    if topology.cables:
+        yield "Links"
+        yield from _branches([f"{a.owner}  {_end(a)} ↔ {_end(b)}" for a, b in topology.cables])
+
+
+def _interface(end: Interface) -> str:
+    to = f"on {end.bridge}" if end.bridge else f"to {_place(end)}"
+    state = "" if end.up else "DOWN"
+    return "  ".join(filter(None, [end.name, *end.addresses, end.mac or "", to, state]))
+
+
+def _place(end: Interface) -> str:
+    if end.peer is None:
+        return "?"
+    netns, name = end.peer
+    return f"{netns or 'host'}:{name}"
+
+
+def _end(end: Interface) -> str:
+    return "  ".join([f"{end.netns or 'host'}:{end.name}", *end.addresses])
+
+
+def _branches(leaves: list[str]) -> Iterator[str]:
+    for number, leaf in enumerate(leaves, 1):
+        yield f"{'└──' if number == len(leaves) else '├──'} {leaf}"
+
+
+def _graph(topology: Topology) -> tuple[dict[str, tuple[str, str]], list[tuple[str, str, str]]]:
+    """Nodes, by id with shape and label, and edges with their label."""
+    nodes: dict[str, tuple[str, str]] = {}
+    edges = []
+    for bridge in topology.bridges:
+        nodes[f"b_{bridge.name}"] = ("bridge", " ".join([bridge.name, *bridge.addresses]))
+        for end in bridge.ports:
+            label = " ".join([end.name, *end.addresses])
+            edges.append((f"b_{bridge.name}", f"n_{end.netns}", label))
+    for space in topology.spaces:
+        nodes[f"n_{space.name}"] = ("space", space.name)
+    for a, b in topology.cables:
+        for end in (a, b):
+            if not end.netns:
+                nodes["n_"] = ("space", "host")
+        edges.append((f"n_{a.netns}", f"n_{b.netns}", f"{a.name} ↔ {b.name}"))
+    return nodes, edges
+
+
+def render_mermaid(topology: Topology) -> Iterator[str]:
+    """Yield the lines of a Mermaid flow chart."""
+    nodes, edges = _graph(topology)
+    ids = {node: f"n{number}" for number, node in enumerate(nodes)}
+    yield "graph LR"
+    for node, (shape, label) in nodes.items():
+        opening, closing = ("{{", "}}") if shape == "bridge" else ("[", "]")
+        yield f'  {ids[node]}{opening}"{label}"{closing}'
+    for a, b, label in edges:
+        yield f'  {ids[a]} ---|"{label}"| {ids[b]}'
+
+
+def render_dot(topology: Topology) -> Iterator[str]:
+    """Yield the lines of a Graphviz graph."""
+    nodes, edges = _graph(topology)
+    yield "graph reconciler {"
+    yield "  rankdir=LR;"
+    for node, (shape, label) in nodes.items():
+        form = "hexagon" if shape == "bridge" else "box"
+        yield f'  "{node}" [shape={form}, label="{label}"];'
+    for a, b, label in edges:
+        yield f'  "{a}" -- "{b}" [label="{label}"];'
+    yield "}"

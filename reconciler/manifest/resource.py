@@ -1,0 +1,142 @@
+"""Resource: one valid manifest, and how the envelope around its spec is read.
+
+    apiVersion: reconciler/v1
+    kind: Bridge
+    metadata:
+      name: web                            # a DNS label, unique within its kind
+      labels: {tier: front}                # free
+      annotations:                         # free, but for those that begin with reconciler/
+        reconciler/prune: "false"          # keep it when its manifest goes away
+        reconciler/suspend: "true"         # leave it as it is for now
+        reconciler/drift: report           # heal, report or suspend
+    spec: {...}
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from reconciler.manifest.model import Model, Spec, describe, wrong
+from reconciler.manifest.words import did_you_mean, listed, quote
+
+API_VERSION = "reconciler/v1"
+NAME_MAX = 63  # RFC 1123: a DNS label
+
+_DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_BOOLEAN = ("true", "false")
+_ANNOTATIONS = {
+    "reconciler/prune": _BOOLEAN,
+    "reconciler/suspend": _BOOLEAN,
+    "reconciler/drift": ("heal", "report", "suspend"),
+}
+
+
+def parse_name(value: object) -> str:
+    """Check the name of a resource.
+
+    Raises:
+        PydanticCustomError: It is not a DNS label.
+    """
+    if not isinstance(value, str):
+        raise wrong(f"must be text, and is {describe(value)}")
+    if len(value) <= NAME_MAX and _DNS_LABEL.fullmatch(value):
+        return str(value)
+    better = re.sub(r"[^a-z0-9]+", "-", value.lower())[:NAME_MAX].strip("-")
+    rule = f"use a DNS label: a-z, 0-9 and -, {NAME_MAX} characters at most"
+    raise wrong(f"{quote(value)} is not a name", f"{rule}, as {quote(better)}" if better else rule)
+
+
+def _api_version(value: object) -> object:
+    if value != API_VERSION:
+        raise wrong(f"{quote(value)} is not known", f"write {API_VERSION}")
+    return str(value)
+
+
+def _annotations(annotations: dict[str, str]) -> dict[str, str]:
+    for key, value in annotations.items():
+        if not key.startswith("reconciler/"):
+            continue
+        if key not in _ANNOTATIONS:
+            known = f"known are {', '.join(_ANNOTATIONS)}"
+            hint = did_you_mean(key, list(_ANNOTATIONS)) or known
+            raise wrong(f"unknown annotation {quote(key)}", hint)
+        if value not in _ANNOTATIONS[key]:
+            raise wrong(f"{key} cannot be {quote(value)}", f"write {listed(_ANNOTATIONS[key])}")
+    return annotations
+
+
+Name = Annotated[str, BeforeValidator(parse_name)]
+
+
+class Metadata(Model):
+    """What a resource is called."""
+
+    name: Name = Field(description="A DNS label, unique within its kind.", examples=["web"])
+    labels: dict[str, str] = Field(
+        default={}, description="Free text for selecting and reading.", examples=[{"tier": "front"}]
+    )
+    annotations: Annotated[dict[str, str], AfterValidator(_annotations)] = Field(
+        default={},
+        description="Free, but for `reconciler/prune`, `reconciler/suspend` and `reconciler/drift`.",
+        examples=[{"reconciler/prune": "false"}, {"reconciler/drift": "report"}],
+    )
+
+
+class Envelope(Model):
+    """The outermost mapping of a manifest."""
+
+    api_version: Annotated[Literal["reconciler/v1"], BeforeValidator(_api_version)] = Field(
+        description="The version of the manifest's form.", examples=[API_VERSION]
+    )
+    kind: str = Field(description="What is declared.", examples=["Bridge"])
+    metadata: Metadata = Field(description="What it is called.", examples=[{"name": "web"}])
+    spec: dict[str, object] = Field(default={}, description="The kind's fields.", examples=[{}])
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a resource is written: file, and line from 1. Prints as `web.yaml:12`."""
+
+    path: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}"
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One valid manifest."""
+
+    kind: str
+    name: str
+    spec: Spec
+    source: Source
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    document: int = 0  # its number in the file, by which its places are found
+
+    @property
+    def id(self) -> str:
+        """`Kind/name`."""
+        return f"{self.kind}/{self.name}"
+
+    @property
+    def prune(self) -> bool:
+        """Whether it may be deleted once its manifest is gone."""
+        return self.annotations.get("reconciler/prune") != "false"
+
+    @property
+    def suspended(self) -> bool:
+        """Whether its objects are to be left as they are for now."""
+        return self.annotations.get("reconciler/suspend") == "true"
+
+    @property
+    def drift(self) -> str | None:
+        """`heal`, `report` or `suspend` where this resource says so itself."""
+        return self.annotations.get("reconciler/drift")

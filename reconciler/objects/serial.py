@@ -1,0 +1,47 @@
+"""Objects as plain values and back: what a snapshot holds."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from ipaddress import ip_address, ip_interface, ip_network
+from typing import Any
+
+from reconciler.core.object import KernelObject
+from reconciler.errors import ReconcilerError
+from reconciler.objects import OBJECTS
+
+_READERS = {"interface": ip_interface, "destination": ip_network, "via": ip_address}
+_DESIRED_ONLY = {"after"}
+_TYPES = {kind.__name__: kind for kind in OBJECTS}
+
+
+class SerialError(ReconcilerError):
+    """A snapshot holds something that is no object."""
+
+
+def to_dict(item: KernelObject) -> dict[str, Any]:
+    """Turn an object into values that JSON has; what is not set is left out."""
+    found: dict[str, Any] = {"type": type(item).__name__}
+    for field in fields(item):  # type: ignore[arg-type]
+        value = getattr(item, field.name)
+        if value is not None and field.name not in _DESIRED_ONLY:
+            plain = isinstance(value, bool | int | str)
+            found[field.name] = value if plain else str(value)
+    return found
+
+
+def from_dict(values: dict[str, Any]) -> KernelObject:
+    """Make the object again.
+
+    Raises:
+        SerialError: A field is missing, unknown or wrong.
+    """
+    rest = dict(values)
+    try:
+        kind = _TYPES[rest.pop("type")]
+        for name, read in _READERS.items():
+            if name in rest:
+                rest[name] = read(rest[name])
+        return kind(**rest)
+    except (KeyError, TypeError, ValueError) as error:
+        raise SerialError(f"not an object: {values!r}: {error}") from None
