@@ -17,7 +17,7 @@ fail() {
 }
 
 set_up() {
-    find_python || install python3
+    find_python || command -v python3 >/dev/null || install python3
     find_python || fail 1 "Python 3.11 or newer is needed; this is $(python3 --version 2>&1)." \
         "Where the distribution has one beside its own: apt-get install python3.11 python3.11-venv"
     packages=$(missing_packages "$1")

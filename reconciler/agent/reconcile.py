@@ -113,9 +113,7 @@ def _work(after: Preview) -> bool:
     return any(change.action is not Action.BLOCKED for change in after.changes)
 
 
-def _execute(
-    host: Host, before: Preview, on_outcome: Callable[[Outcome], None]
-) -> list[Outcome]:
+def _execute(host: Host, before: Preview, on_outcome: Callable[[Outcome], None]) -> list[Outcome]:
     outcomes = []
     for outcome in host.execute(before.plan()):
         on_outcome(outcome)

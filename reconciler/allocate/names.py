@@ -30,4 +30,3 @@ def mac_from_address(interface: IPv4Interface | IPv6Interface) -> str:
     An address that is handed on keeps its MAC, so that neighbours' caches stay right.
     """
     return ":".join(f"{byte:02x}" for byte in (0x02, 0x42, *interface.ip.packed[-4:]))
-

@@ -22,9 +22,9 @@ from reconciler.host.privilege import require_admin
 def command(
     paths: tuple[str, ...],
     set_name: str,
-    prune: bool | None,  # noqa: FBT001 - click passes options by name
-    adopt: bool,  # noqa: FBT001
-    allow_empty: bool,  # noqa: FBT001
+    prune: bool | None,
+    adopt: bool,
+    allow_empty: bool,
     output: str,
     run_dir: Path,
 ) -> int:

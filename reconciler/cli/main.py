@@ -32,7 +32,11 @@ class LazyCommand(click.RichCommand):
     """A command that is imported when it is used: start-up counts, and --help needs only a line."""
 
     def make_context(
-        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
     ) -> click.Context:
         """Hand over to the real command, which then is what runs."""
         command: click.Command = import_module(f"reconciler.cli.{self.name}").command
@@ -81,9 +85,7 @@ def cli() -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run the command line and return the exit code; what a user can act on is one message."""
     try:
-        result: Any = cli.main(
-            args=list(arguments), prog_name="reconciler", standalone_mode=False
-        )
+        result: Any = cli.main(args=list(arguments), prog_name="reconciler", standalone_mode=False)
         sys.stdout.flush()
     except click.exceptions.Exit as leaving:
         return leaving.exit_code

@@ -9,7 +9,9 @@ import rich_click as click
 from reconciler.host.sandbox import run_in_sandbox
 
 
-@click.command("sandbox", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.command(
+    "sandbox", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}
+)
 @click.argument("argv", metavar="[--] CMD...", nargs=-1, type=click.UNPROCESSED)
 def command(argv: tuple[str, ...]) -> int:
     """Run a command on a throwaway host of its own, without root.

@@ -88,8 +88,10 @@ class Session:
 
     def print_report(self, report: Report, output: str) -> None:
         """Print what an apply did, and what it left."""
-        failures = [self._failure(str(o.operation), str(o.operation.owner), o.error or "")
-                    for o in report.failures]
+        failures = [
+            self._failure(str(o.operation), str(o.operation.owner), o.error or "")
+            for o in report.failures
+        ]
         if output == "json":
             found = render_json(report.preview, self.source_of, self.warnings, failures)
             print_json(found | {"inSync": report.converged})

@@ -28,7 +28,7 @@ from reconciler.host.privilege import require_admin
 )
 @options.output("text", "json")
 @options.run_dir
-def command(set_name: str, all_sets: bool, output: str, run_dir: Path) -> int:  # noqa: FBT001
+def command(set_name: str, all_sets: bool, output: str, run_dir: Path) -> int:
     """Remove all that we own, and nothing else. Needs no manifests.
 
     Kernel parameters stay as they are. Exits with 0, or 4 if something could not be removed.

@@ -15,7 +15,7 @@ from reconciler.cli.session import report_errors
 @options.paths
 @options.allow_empty
 @options.output("text", "json")
-def command(paths: tuple[str, ...], allow_empty: bool, output: str) -> int:  # noqa: FBT001
+def command(paths: tuple[str, ...], allow_empty: bool, output: str) -> int:
     """Read and check manifests; needs no privilege and no kernel.
 
     Exits with 0 if they are valid, 1 if not.

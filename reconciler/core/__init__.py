@@ -1,1 +1,1 @@
-"""Objects, states, their differences and the plan that removes them. Pure: knows no kind, no kernel."""
+"""Objects, states, their differences, and the plan that removes them; knows no kind, no kernel."""

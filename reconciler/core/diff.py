@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from reconciler.core.object import Key, KernelObject, Mark, Owner
+from reconciler.core.object import KernelObject, Key, Mark, Owner
 from reconciler.core.state import State
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from reconciler.core.diff import Action, Change, Difference
-from reconciler.core.object import Key, KernelObject, Owner
+from reconciler.core.object import KernelObject, Key, Owner
 from reconciler.core.state import State
 
 
@@ -58,9 +58,7 @@ def make_plan(changes: Iterable[Change], desired: State, observed: State) -> Pla
     """Order the work for *changes*; those that are blocked do nothing."""
     todo = {c.key: c for c in changes if c.action is not Action.BLOCKED}
     first, last = _deletions(todo, observed)
-    made = _in_order(
-        (k for k, c in todo.items() if c.action is not Action.DELETE), desired, todo
-    )
+    made = _in_order((k for k, c in todo.items() if c.action is not Action.DELETE), desired, todo)
     return Plan(
         (
             *_deletes(first, todo, observed),

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from reconciler.core.diff import Action, Change, Difference
-from reconciler.core.object import Key, KernelObject, Owner
+from reconciler.core.object import KernelObject, Key, Owner
 from reconciler.core.state import State
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from reconciler.core.object import Key, KernelObject, Mark, Owner
+from reconciler.core.object import KernelObject, Key, Mark, Owner
 from reconciler.errors import ReconcilerError
 
 

@@ -18,7 +18,7 @@ class Interest:
     namespaces: frozenset[str] = frozenset()
     """Namespaces to look into, by name or path, whoever made them."""
     sysctls: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """Parameters to read, by namespace: there are hundreds in every namespace, and none carries a mark."""
+    """Parameters to read, by namespace: there are hundreds in each, and none carries a mark."""
     everything: bool = False
     """Look into every namespace and read every parameter: for a snapshot."""
 

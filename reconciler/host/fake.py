@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from reconciler.core.execute import Outcome, execute
-from reconciler.core.object import HOST, Key, KernelObject, Mark, Owner
+from reconciler.core.object import HOST, KernelObject, Key, Mark, Owner
 from reconciler.core.plan import Operation, Plan, Verb
 from reconciler.core.state import State
 from reconciler.host.base import Interest
@@ -82,9 +82,7 @@ class FakeHost:
             if key.type == "sysctl" and key.name not in interest.sysctls_of(key.netns)
         }
         return State.of(
-            (item, self.owners.get(key))
-            for key, item in self.objects.items()
-            if key not in hidden
+            (item, self.owners.get(key)) for key, item in self.objects.items() if key not in hidden
         )
 
     def execute(self, plan: Plan) -> Iterator[Outcome]:
@@ -230,7 +228,7 @@ class FakeHost:
                 pass
 
     def change(self, key: Key, **fields: object) -> None:
-        """Change fields of an object as some other program would, with the kernel's consequences."""
+        """Change an object as some other program would, with the kernel's consequences."""
         before = self.objects[key]
         after = replace(before, **fields)  # type: ignore[type-var]
         self.objects[key] = after
@@ -266,8 +264,10 @@ class FakeHost:
 
     def _drop_on(self, netns: str | None, device: str | None) -> None:
         self._drop(
-            lambda o: isinstance(o, Address | Route | Sysctl)
-            and (o.key.netns, o.device) == (netns, device)
+            lambda o: (
+                isinstance(o, Address | Route | Sysctl)
+                and (o.key.netns, o.device) == (netns, device)
+            )
         )
 
     def _drop_routes(self, netns: str | None, device: str | None) -> None:
@@ -285,9 +285,11 @@ class FakeHost:
         ]
         if version == 4 and not left:
             self._drop(
-                lambda o: isinstance(o, Route)
-                and (o.netns, o.device) == place
-                and o.destination.version == version
+                lambda o: (
+                    isinstance(o, Route)
+                    and (o.netns, o.device) == place
+                    and o.destination.version == version
+                )
             )
 
     def _free_ports(self, bridge: BridgeDevice) -> None:

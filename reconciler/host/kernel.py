@@ -148,7 +148,7 @@ class Kernel:
 
 
 def sysctl_path(name: str) -> Path:
-    """Where the dotted *name* lies; a slash in it stands for a dot of a device's name (sysctl(8))."""
+    """Where the dotted *name* lies; a slash stands for a dot of a device's name (sysctl(8))."""
     return Path("/proc/sys") / name.translate(str.maketrans("./", "/."))
 
 

@@ -1,4 +1,4 @@
-"""LinuxHost: the running kernel, observed by dumps and changed by requests, one namespace a time."""
+"""LinuxHost: the running kernel, observed by dumps, changed by requests, namespace by namespace."""
 
 from __future__ import annotations
 

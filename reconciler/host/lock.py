@@ -1,4 +1,4 @@
-"""Lock: one instance at a time changes a host. It names its holder, and a dead one holds nothing."""
+"""Lock: one instance at a time changes a host. It names its holder; a dead one holds nothing."""
 
 from __future__ import annotations
 

@@ -268,4 +268,3 @@ class Operations:
             return self._kernel.index(netns, name)
         except OperationError:
             return None
-

@@ -17,7 +17,7 @@ from typing import ClassVar
 from reconciler.core.object import Key, Mark
 from reconciler.formats.address import AddressMessage, delete_address, replace_address
 from reconciler.formats.netlink import Request
-from reconciler.objects.keys import device_key, ipv6_switch_key
+from reconciler.objects.keys import device_key, device_parameter, ipv6_switch_key, sysctl_key
 
 PROTOCOL = 0x5C
 """IFA_PROTO and rtm_protocol of what is ours: free in rt_addrprotos and rt_protos (iproute2)."""
@@ -49,8 +49,11 @@ class Address:
 
     @property
     def requires(self) -> tuple[Key, ...]:
-        """For IPv6, the switch of its namespace: the kernel refuses the address while it is off."""
-        return (ipv6_switch_key(self.netns),) if self.interface.version == 6 else ()
+        """For IPv6, the switches: the kernel refuses the address while IPv6 is off."""
+        if self.interface.version == 4:
+            return ()
+        own = device_parameter("ipv6", self.device, "disable_ipv6")
+        return ipv6_switch_key(self.netns), sysctl_key(self.netns, own)
 
 
 def parse_address(netns: str, device: str, message: AddressMessage) -> Address:

@@ -27,3 +27,11 @@ IPV6_SWITCH = "net.ipv6.conf.all.disable_ipv6"
 def ipv6_switch_key(netns: str) -> Key:
     """Key of the switch that must be right before an interface or an IPv6 address arrives."""
     return sysctl_key(netns, IPV6_SWITCH)
+
+
+def device_parameter(family: str, device: str, name: str) -> str:
+    """Name a parameter of one device, ``net.ipv4.conf.eth0.rp_filter``.
+
+    A dot in a device's name is written as a slash, as sysctl(8) does.
+    """
+    return f"net.{family}.conf.{device.replace('.', '/')}.{name}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from reconciler.core.object import HOST, Key, KernelObject, Owner
+from reconciler.core.object import HOST, KernelObject, Key, Owner
 from reconciler.core.state import State
 from reconciler.formats.address import AddressMessage
 from reconciler.formats.link import LinkMessage

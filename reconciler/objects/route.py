@@ -4,8 +4,8 @@
 - Requires its device, and the addresses that make its gateway reachable; dies with the device, and
   when the device goes down. The kernel also drops IPv4 routes with the last IPv4 address.
 - The kernel adds the route of every address's prefix by itself: not ours, not compared.
-- Key: destination and metric, as the kernel has it. IPv6 without a metric gets 1024 from the kernel,
-  so that 1024 is what we say.
+- Key: destination and metric, as the kernel has it. IPv6 without a metric gets 1024 from the
+  kernel, so that 1024 is what we say.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Topology: a state as people draw it: bridges with their ports, namespaces with their interfaces."""
+"""Topology: a state as people draw it, bridges with their ports, namespaces with interfaces."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class _Index:
 
 
 def draw(state: State) -> Topology:
-    """Make a topology of what is ours, whichever set, and of the bridges that it is plugged into."""
+    """Make a topology of what is ours, of every set, and of the bridges that it is plugged into."""
     index = _Index(state)
     for item in state.objects.values():
         if isinstance(item, Address) and not item.interface.is_link_local:
@@ -132,9 +132,7 @@ def _bridges(index: _Index) -> tuple[Bridge, ...]:
             plugged = sorted(ports[item.name], key=lambda end: (end.netns, end.name))
             addresses = tuple(sorted(index.addresses[HOST, item.name]))
             owner = _owner(state.owners.get(key))
-            found.append(
-                Bridge(item.name, owner, addresses, item.mtu, item.up, tuple(plugged))
-            )
+            found.append(Bridge(item.name, owner, addresses, item.mtu, item.up, tuple(plugged)))
     return tuple(found)
 
 
@@ -145,7 +143,9 @@ def _spaces(index: _Index) -> tuple[Space, ...]:
     routes: dict[str, list[str]] = defaultdict(list)
     for item in state.objects.values():
         if isinstance(item, Route) and item.via is not None:
-            routes[item.netns].append(f"{item.key.name.replace('default6', 'default')} via {item.via}")
+            routes[item.netns].append(
+                f"{item.key.name.replace('default6', 'default')} via {item.via}"
+            )
     return tuple(
         Space(
             name,

@@ -39,4 +39,3 @@ def test_a_mac_is_unicast_and_locally_administered(name: str):
 
 def test_a_mac_of_an_ipv4_address_is_dockers():
     assert mac_from_address(ip_interface("172.17.0.2/16")) == "02:42:ac:11:00:02"
-

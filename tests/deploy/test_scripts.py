@@ -173,11 +173,22 @@ def test_a_failed_installation_is_tried_again(fresh):
     assert fresh.run("deploy/demo").returncode == 0
 
 
-def test_an_old_python_is_refused_in_words(fresh):
+@pytest.mark.parametrize("user", [0, 1000])
+def test_an_old_python_is_refused_in_words(fresh, user):
+    fresh.user(user)
+
     done = fresh.run("deploy/demo", TOO_OLD="1")
 
     assert done.returncode == 1
     assert "Python 3.11 or newer is needed; this is Python 3.11.7." in done.stderr
+
+
+def test_python_is_installed_where_there_is_none(fresh):
+    (fresh.bin / "python3").rename(fresh.bin / "uninstalled")
+    fresh.program("apt-get", APT_GET + 'mv "$BIN/uninstalled" "$BIN/python3" 2>/dev/null; exit 0\n')
+    (fresh.bin / "mv").symlink_to(shutil.which("mv"))
+
+    assert fresh.run("deploy/demo").stdout == "reconciler demo\n"
 
 
 def test_the_environment_of_the_tests_is_enough_for_the_demo(fresh):

@@ -14,7 +14,7 @@ import pytest
 
 from reconciler.core.diff import diff
 from reconciler.core.execute import Outcome
-from reconciler.core.object import Key, KernelObject, Owner
+from reconciler.core.object import KernelObject, Key, Owner
 from reconciler.core.plan import Operation, Plan, Verb, make_plan
 from reconciler.core.policy import decide
 from reconciler.core.state import State
@@ -154,9 +154,7 @@ def test_what_needs_something_that_is_missing_is_refused(
 def test_a_device_that_is_no_bridge_takes_no_ports(kernel: AnyHost):
     add(kernel, SPACE, replace(PAIR, master=None))
 
-    error = attempt(
-        kernel, Verb.ADD, replace(PAIR, name="x0", peer_name="x1", master=PAIR.name)
-    )
+    error = attempt(kernel, Verb.ADD, replace(PAIR, name="x0", peer_name="x1", master=PAIR.name))
 
     assert error is not None
 

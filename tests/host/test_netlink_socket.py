@@ -60,9 +60,12 @@ class FakeKernel:
         self.queue = []
         self.read_bytes = []
         self.sender = 0
+        self.options = {}
 
-    def setsockopt(self, *_):
-        pass
+    def setsockopt(self, level, option, value):
+        if option == 33:  # SO_RCVBUFFORCE
+            raise PermissionError
+        self.options[level, option] = value
 
     def bind(self, _):
         pass
@@ -224,6 +227,16 @@ def test_a_request_whose_answer_was_lost_does_not_count_as_done():
         "the kernel's answer was lost (ENOBUFS)",
         None,
     ]
+
+
+def test_a_socket_is_strict_talkative_and_large():
+    """Without the right to a larger buffer it takes what the system allows."""
+    kernel = FakeKernel()
+
+    NetlinkSocket(kernel)
+
+    netlink = {(270, option): 1 for option in (10, 11, 12)}
+    assert kernel.options == netlink | {(socket.SOL_SOCKET, socket.SO_RCVBUF): 4 << 20}
 
 
 def test_large_requests_are_spread_over_several_sends():

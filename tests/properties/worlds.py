@@ -8,7 +8,7 @@ from ipaddress import ip_address, ip_interface, ip_network
 
 from hypothesis import strategies as st
 
-from reconciler.core.object import Key, KernelObject, Owner
+from reconciler.core.object import KernelObject, Key, Owner
 from reconciler.core.state import State
 from reconciler.host.fake import FakeHost
 from reconciler.objects import Address, BridgeDevice, Namespace, OtherDevice, Route, Sysctl, Veth
@@ -220,7 +220,7 @@ def _change(host: FakeHost, key: Key, draw: st.DrawFn) -> None:
         return
     name, values = draw(st.sampled_from(possible))
     value = draw(st.sampled_from(values))
-    if name == "via" and getattr(item, "via") is None:
+    if name == "via" and item.via is None:
         return
     if name == "mounted":
         for other in list(host.objects):

@@ -1,0 +1,192 @@
+"""Addresses: IP values in manifests, as `ipaddress` types from here inwards."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+)
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema
+
+from reconciler.kinds.fields import text_of
+from reconciler.manifest.model import wrong
+from reconciler.manifest.words import quote
+
+Address = IPv4Address | IPv6Address
+Interface = IPv4Interface | IPv6Interface
+Network = IPv4Network | IPv6Network
+
+AUTO = "auto"
+
+_PREFIXED = re.compile(r"[^/]+/[0-9]{1,3}")
+
+
+def parse_address(value: object) -> Address:
+    """An address without prefix length."""
+    text = text_of(value)
+    try:
+        if "%" not in text:
+            return ipaddress.ip_address(str(text))
+    except ValueError:
+        pass
+    hint = f"write {text.partition('/')[0]}" if "/" in text else "write one as 10.0.0.5 or fd00::5"
+    raise wrong(f"{quote(text)} is not an address", hint)
+
+
+def parse_interface(value: object) -> Interface:
+    """An address with its prefix length, that a device can have."""
+    text = text_of(value)
+    try:
+        if "%" not in text and _PREFIXED.fullmatch(text):
+            return _usable(ipaddress.ip_interface(str(text)))
+    except ValueError:
+        pass
+    raise wrong(f"{quote(text)} is not an address with prefix length", _interface_hint(text))
+
+
+def _interface_hint(text: str) -> str:
+    try:
+        address = ipaddress.ip_address(str(text))
+    except ValueError:
+        return "write one as 10.0.0.1/24 or fd00::1/64"
+    return f"write {address}/{24 if address.version == 4 else 64}, or the prefix length you mean"
+
+
+def parse_network(value: object) -> Network:
+    """A subnet, without host bits."""
+    text = text_of(value)
+    try:
+        if "%" not in text and _PREFIXED.fullmatch(text):
+            network = ipaddress.ip_network(str(text), strict=False)
+        else:
+            raise wrong(f"{quote(text)} is not a subnet", "write one as 10.0.0.128/25")
+    except ValueError as error:
+        raise wrong(f"{quote(text)} is not a subnet", "write one as 10.0.0.128/25") from error
+    if str(ipaddress.ip_interface(str(text)).ip) != str(network.network_address):
+        raise wrong(f"{quote(text)} has host bits set", f"write {network}")
+    return network
+
+
+def _usable(interface: Interface) -> Interface:
+    """Refuse what cannot be a host's own address."""
+    problem = unusable(interface.ip, interface.network)
+    if not problem:
+        return interface
+    first = first_host(interface.network)
+    hint = f"write one inside, as {first}/{interface.network.prefixlen}"
+    raise wrong(f"{interface} is {problem}", hint if first != interface.ip else "")
+
+
+def unusable(address: Address, network: Network) -> str:
+    """Why a host on this network cannot have this address, or an empty string.
+
+    RFC 919 and RFC 3021 for IPv4; RFC 4291, 2.6.1 and RFC 6164 for IPv6's network address.
+    """
+    if address.is_multicast:
+        return "a multicast address"
+    if address.is_unspecified:
+        return "the unspecified address"
+    if address.is_loopback:
+        return "a loopback address"
+    room = network.max_prefixlen - network.prefixlen
+    if room > 1 and address == network.network_address:
+        return "the address of the network itself"
+    if room > 1 and network.version == 4 and address == network.broadcast_address:
+        return "the broadcast address of its network"
+    if isinstance(address, IPv4Address) and (address.is_reserved or int(address) >> 24 == 0):
+        return "not a unicast address"
+    return ""
+
+
+def first_host(network: Network) -> Address:
+    """The address that a gateway has by custom."""
+    return network.network_address + (1 if network.max_prefixlen - network.prefixlen > 1 else 0)
+
+
+def contains(networks: tuple[Network, ...], address: Address) -> Network | None:
+    """The network that the address lies in, or None."""
+    return next((network for network in networks if address in network), None)
+
+
+@dataclass(frozen=True, slots=True)
+class AddressRequest:
+    """An address that an interface wants: a certain one, or a free one (`auto`).
+
+    Attributes:
+        address: None for `auto`.
+        prefix_length: As far as it was written; must then be the bridge's.
+    """
+
+    address: Address | None
+    prefix_length: int | None = None
+
+    @property
+    def automatic(self) -> bool:
+        """Whether any free address will do."""
+        return self.address is None
+
+    def __str__(self) -> str:
+        if self.address is None:
+            return AUTO
+        suffix = "" if self.prefix_length is None else f"/{self.prefix_length}"
+        return f"{self.address}{suffix}"
+
+
+def parse_address_request(value: object) -> AddressRequest:
+    """`auto`, or an address with or without its prefix length."""
+    text = text_of(value)
+    if text == AUTO:
+        return AddressRequest(None)
+    address, slash, length = text.partition("/")
+    try:
+        if "%" not in address and (not slash or length.isascii() and length.isdigit()):
+            prefix_length = ipaddress.ip_interface(str(text)).network.prefixlen if slash else None
+            return AddressRequest(ipaddress.ip_address(address), prefix_length)
+    except ValueError:
+        pass
+    raise wrong(f"{quote(text)} is not an address", "write one as 10.0.0.5 or fd00::5, or auto")
+
+
+def one_or_more(value: object) -> object:
+    """A list, where a single value stands for a list of one."""
+    return value if isinstance(value, list | tuple) else [value]
+
+
+def _schema(pattern: str) -> Any:
+    return WithJsonSchema({"type": "string", "pattern": pattern})
+
+
+_TEXT = PlainSerializer(str)
+IPAddressField = Annotated[Address, PlainValidator(parse_address), _TEXT, _schema("^[0-9a-fA-F:.]+$")]
+InterfaceField = Annotated[
+    Interface, PlainValidator(parse_interface), _TEXT, _schema("^[0-9a-fA-F:.]+/[0-9]+$")
+]
+NetworkField = Annotated[
+    Network, PlainValidator(parse_network), _TEXT, _schema("^[0-9a-fA-F:.]+/[0-9]+$")
+]
+AddressRequestField = Annotated[
+    AddressRequest,
+    PlainValidator(parse_address_request),
+    _TEXT,
+    _schema("^(auto|[0-9a-fA-F:.]+(/[0-9]+)?)$"),
+]
+
+_LIST = Field(strict=False)  # lists of YAML become tuples
+IPAddresses = Annotated[tuple[IPAddressField, ...], _LIST]
+OneOrMoreIPAddresses = Annotated[
+    tuple[IPAddressField, ...], _LIST, BeforeValidator(one_or_more, json_schema_input_type=object)
+]
+Interfaces = Annotated[tuple[InterfaceField, ...], _LIST]
+OneOrMoreNetworks = Annotated[
+    tuple[NetworkField, ...], _LIST, BeforeValidator(one_or_more, json_schema_input_type=object)
+]
+AddressRequests = Annotated[tuple[AddressRequestField, ...], _LIST]

@@ -1,0 +1,181 @@
+"""Assignment: which address every interface gets, written ones and automatic ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from ipaddress import ip_interface
+from typing import cast
+
+from reconciler.kinds.container import Container
+
+from reconciler.allocate.addresses import (
+    IPAddress,
+    IPInterface,
+    IPNetwork,
+    Pool,
+    Request,
+    assign,
+)
+from reconciler.core.object import HOST
+from reconciler.core.state import State
+from reconciler.kinds.bridge import Bridge
+from reconciler.kinds.interface import InterfaceSpec
+from reconciler.kinds.places import netns_of
+from reconciler.manifest.catalog import Catalog
+from reconciler.objects import Address
+
+Place = tuple[str, str]
+"""Namespace and device name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What an expansion needs to know beyond its resource."""
+
+    catalog: Catalog
+    set_name: str
+    addresses: Mapping[Place, tuple[IPInterface, ...]]
+    """Of every container's interface on a bridge."""
+    gateways: Mapping[str, tuple[IPInterface, ...]]
+    """Of every Bridge by its name, whether written or found on an external device."""
+
+    def bridge(self, name: str) -> Bridge:
+        """Find a bridge that the catalog's checks have found before."""
+        found = self.catalog.get("Bridge", name)
+        if found is None:
+            raise LookupError(f"Bridge/{name}")
+        return cast("Bridge", found.spec)
+
+
+@dataclass(frozen=True, slots=True)
+class _Port:
+    """One interface of one container on one bridge."""
+
+    container: str
+    place: Place
+    interface: InterfaceSpec
+
+
+def assign_addresses(catalog: Catalog, observed: State, set_name: str) -> Assignment:
+    """Give every interface its addresses."""
+    ports = tuple(_ports(catalog))
+    gateways = {
+        bridge.name: _gateways(cast("Bridge", bridge.spec), observed)
+        for bridge in catalog.of_kind("Bridge")
+    }
+    current = _current(observed, set_name)
+    pools = dict(_pools(catalog, ports, gateways, observed))
+    requests: dict[Request, Place] = {}
+    for port in ports:
+        for pool in _wanted_pools(port, gateways):
+            requests[Request(port.container, port.place[1], pool)] = port.place
+    given = assign(pools, requests, {r: current.get(place, ()) for r, place in requests.items()})
+    addresses: dict[Place, list[IPInterface]] = {
+        port.place: _written(port, gateways) for port in ports
+    }
+    for request in sorted(given):
+        addresses[requests[request]].append(given[request])
+    ordered = {place: tuple(sorted(found, key=_order)) for place, found in addresses.items()}
+    return Assignment(catalog, set_name, ordered, gateways)
+
+
+def _order(interface: IPInterface) -> tuple[int, int]:
+    return interface.version, int(interface.ip)
+
+
+def _ports(catalog: Catalog) -> Iterator[_Port]:
+    for resource in catalog.of_kind("Container"):
+        spec = cast("Container", resource.spec)
+        netns = netns_of(spec)
+        if netns is None:
+            continue
+        for interface in spec.attachments:
+            yield _Port(resource.name, (netns, interface.name or ""), interface)
+
+
+def _gateways(spec: Bridge, observed: State) -> tuple[IPInterface, ...]:
+    """The bridge's addresses; those of an external one are whatever its owner gave it."""
+    if spec.addresses or not spec.external:
+        return tuple(spec.addresses)
+    found = [
+        item.interface
+        for item in observed.objects.values()
+        if isinstance(item, Address)
+        and (item.netns, item.device) == (HOST, spec.device_name)
+        and not item.interface.is_link_local
+    ]
+    first = {interface.version: interface for interface in sorted(found, key=_order, reverse=True)}
+    return tuple(first[version] for version in sorted(first))
+
+
+def _written(port: _Port, gateways: Mapping[str, tuple[IPInterface, ...]]) -> list[IPInterface]:
+    found: list[IPInterface] = []
+    for wanted in port.interface.addresses:
+        if wanted.address is None:
+            continue
+        length = wanted.prefix_length
+        if length is None:
+            length = _prefix_length(wanted.address, gateways[port.interface.bridge])
+        found.append(ip_interface((wanted.address, length)))
+    return found
+
+
+def _prefix_length(address: IPAddress, gateways: Iterable[IPInterface]) -> int:
+    networks = (gateway.network for gateway in gateways)
+    return next((n.prefixlen for n in networks if address in n), address.max_prefixlen)
+
+
+def _wanted_pools(port: _Port, gateways: Mapping[str, tuple[IPInterface, ...]]) -> Iterator[str]:
+    """An automatic address in every family of the bridge that no written one is of."""
+    wanted = port.interface.addresses
+    if wanted and not any(one.address is None for one in wanted):
+        return
+    written = {one.address.version for one in wanted if one.address is not None}
+    for gateway in gateways[port.interface.bridge]:
+        if gateway.version not in written:
+            yield _pool_name(port.interface.bridge, gateway)
+
+
+def _pool_name(bridge: str, gateway: IPInterface) -> str:
+    return f"Bridge/{bridge} IPv{gateway.version}"
+
+
+def _pools(
+    catalog: Catalog,
+    ports: Iterable[_Port],
+    gateways: Mapping[str, tuple[IPInterface, ...]],
+    observed: State,
+) -> Iterator[tuple[str, Pool]]:
+    ports = tuple(ports)
+    written: dict[str, set[IPAddress]] = {}
+    for port in ports:
+        addresses = (one.address for one in port.interface.addresses)
+        written.setdefault(port.interface.bridge, set()).update(a for a in addresses if a)
+    strangers = _strangers({port.place for port in ports}, observed)
+    for resource in catalog.of_kind("Bridge"):
+        spec = cast("Bridge", resource.spec)
+        for gateway in gateways[resource.name]:
+            excluded = {gateway.ip, *spec.reserved}
+            excluded |= written.get(resource.name, set()) | strangers.get(gateway.network, set())
+            chosen = spec.automatic_range(gateway.version) or gateway.network
+            pool = Pool(gateway.network, chosen, frozenset(excluded))
+            yield _pool_name(resource.name, gateway), pool
+
+
+def _strangers(places: set[Place], observed: State) -> dict[IPNetwork, set[IPAddress]]:
+    """Addresses in use by whatever these manifests do not speak of: nobody else gets them."""
+    found: dict[IPNetwork, set[IPAddress]] = {}
+    for item in observed.objects.values():
+        if isinstance(item, Address) and (item.netns, item.device) not in places:
+            found.setdefault(item.interface.network, set()).add(item.interface.ip)
+    return found
+
+
+def _current(observed: State, set_name: str) -> dict[Place, list[IPAddress]]:
+    found: dict[Place, list[IPAddress]] = {}
+    for key, item in observed.objects.items():
+        owner = observed.owners.get(key)
+        if isinstance(item, Address) and owner is not None and owner.set == set_name:
+            found.setdefault((item.netns, item.device), []).append(item.interface.ip)
+    return found

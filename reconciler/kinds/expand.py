@@ -1,0 +1,41 @@
+"""Expand: all resources of a catalog as the kernel objects they are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from reconciler.core.object import KernelObject, Owner
+from reconciler.core.state import State
+from reconciler.kinds.assignment import Assignment, assign_addresses
+from reconciler.kinds.expand_bridge import expand_bridge
+from reconciler.kinds.expand_container import expand_container
+from reconciler.kinds.expand_link import expand_link
+from reconciler.manifest.catalog import Catalog
+from reconciler.manifest.resource import Resource
+
+Expansion = Callable[[Resource, Assignment], Iterator[KernelObject]]
+
+EXPANSIONS: Mapping[str, Expansion] = {
+    "Bridge": expand_bridge,
+    "Container": expand_container,
+    "Link": expand_link,
+}
+
+
+def expand_catalog(catalog: Catalog, observed: State, set_name: str) -> State:
+    """Say what is desired.
+
+    Args:
+        catalog: All resources of one revision.
+        observed: What is there: automatic addresses that are in use stay.
+        set_name: The set, of which names and MACs are made.
+
+    Raises:
+        PoolExhaustedError: A bridge has fewer free addresses than containers.
+    """
+    assignment = assign_addresses(catalog, observed, set_name)
+    return State.of(
+        (item, Owner(set_name, resource.id))
+        for resource in catalog
+        for item in EXPANSIONS[resource.kind](resource, assignment)
+    )

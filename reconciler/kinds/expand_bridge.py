@@ -1,0 +1,58 @@
+"""What a Bridge becomes: a device, its gateway addresses, the parameters that let it forward."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import cast
+
+from reconciler.allocate.names import mac_address
+from reconciler.core.object import HOST, KernelObject
+from reconciler.kinds.assignment import Assignment
+from reconciler.kinds.bridge import Bridge
+from reconciler.manifest.resource import Resource
+from reconciler.objects import Address, BridgeDevice, Sysctl
+from reconciler.objects.keys import device_parameter
+
+CENTISECONDS = 100
+"""In a second; the kernel counts in USER_HZ."""
+
+
+def expand_bridge(resource: Resource, assignment: Assignment) -> Iterator[KernelObject]:
+    """Say which objects a bridge is made of."""
+    spec = cast("Bridge", resource.spec)
+    device = spec.device_name
+    if spec.external:
+        yield BridgeDevice(HOST, device, external=True)
+        return
+    yield BridgeDevice(
+        HOST,
+        device,
+        mtu=spec.mtu,
+        up=True,
+        mac=mac_address(assignment.set_name, "Bridge", resource.name, ""),
+        stp=spec.stp,
+        forward_delay=_centiseconds(spec.forward_delay),
+        ageing_time=_centiseconds(spec.ageing_time),
+    )
+    for address in spec.addresses:
+        yield Address(HOST, device, address)
+    versions = {address.version for address in spec.addresses}
+    if 6 in versions:
+        # As Docker: its addresses are ours to give, not a router's to announce.
+        for name, value in (("disable_ipv6", "0"), ("accept_ra", "0")):
+            yield Sysctl(HOST, device_parameter("ipv6", device, name), value, device)
+    if spec.ip_forward and not spec.internal:
+        yield from _forwarding(versions)
+
+
+def _forwarding(versions: set[int]) -> Iterator[KernelObject]:
+    """Let the host route, in the families that the bridge has, as Docker's --ip-forward."""
+    if 4 in versions:
+        yield Sysctl(HOST, "net.ipv4.ip_forward", "1")
+    if 6 in versions:
+        yield Sysctl(HOST, "net.ipv6.conf.all.forwarding", "1")
+        yield Sysctl(HOST, "net.ipv6.conf.default.forwarding", "1")
+
+
+def _centiseconds(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds * CENTISECONDS)
