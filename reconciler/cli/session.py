@@ -52,7 +52,7 @@ class Session:
         return Policy(
             prune=self.loaded.whole if prune is None else prune,
             adopt=self.options.adopt,
-            suspended=self.loaded.catalog.suspended,
+            suspended=frozenset(r.id for r in self.loaded.catalog if r.suspended),
         )
 
     @property

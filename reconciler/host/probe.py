@@ -11,7 +11,6 @@ from ipaddress import ip_address
 
 from reconciler.host.namespaces import inside, open_namespace
 
-_PORT = 7007
 _MESSAGE = b"reconciler probe"
 
 
@@ -29,17 +28,17 @@ def tcp_probe(source: str, target: str, address: str, timeout: float = 1.0) -> f
     """
     with _socket_in(target, address) as listener:
         listener.settimeout(timeout)
-        listener.bind((address, _PORT))
-        listener.listen(1)
-        with _socket_in(source, address) as client:
-            client.settimeout(timeout)
-            start = time.perf_counter()
-            try:
-                client.connect((address, _PORT))
+        try:
+            listener.bind((address, 0))  # any free port
+            listener.listen(1)
+            with _socket_in(source, address) as client:
+                client.settimeout(timeout)
+                start = time.perf_counter()
+                client.connect(listener.getsockname()[:2])
                 answer = _echo(listener, client)
-            except OSError:
-                return None
-            return (time.perf_counter() - start) * 1000 if answer == _MESSAGE else None
+        except OSError:
+            return None
+        return (time.perf_counter() - start) * 1000 if answer == _MESSAGE else None
 
 
 def _echo(listener: socket.socket, client: socket.socket) -> bytes:

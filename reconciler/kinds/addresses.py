@@ -33,47 +33,53 @@ _PREFIXED = re.compile(r"[^/]+/[0-9]{1,3}")
 def parse_address(value: object) -> Address:
     """An address without prefix length."""
     text = text_of(value)
-    try:
-        if "%" not in text:
-            return ipaddress.ip_address(str(text))
-    except ValueError:
-        pass
-    hint = f"write {text.partition('/')[0]}" if "/" in text else "write one as 10.0.0.5 or fd00::5"
-    raise wrong(f"{quote(text)} is not an address", hint)
+    address = _ip(text)
+    if address is None:
+        hint = f"write {text.partition('/')[0]}" if "/" in text else "write one as 10.0.0.5"
+        raise wrong(f"{quote(text)} is not an address", hint)
+    return address
 
 
 def parse_interface(value: object) -> Interface:
     """An address with its prefix length, that a device can have."""
     text = text_of(value)
-    try:
-        if "%" not in text and _PREFIXED.fullmatch(text):
-            return _usable(ipaddress.ip_interface(str(text)))
-    except ValueError:
-        pass
-    raise wrong(f"{quote(text)} is not an address with prefix length", _interface_hint(text))
-
-
-def _interface_hint(text: str) -> str:
-    try:
-        address = ipaddress.ip_address(str(text))
-    except ValueError:
-        return "write one as 10.0.0.1/24 or fd00::1/64"
-    return f"write {address}/{24 if address.version == 4 else 64}, or the prefix length you mean"
+    interface = _prefixed(text)
+    if interface is None:
+        message = f"{quote(text)} is not an address with prefix length"
+        address = _ip(text)
+        if address is None:
+            raise wrong(message, "write one as 10.0.0.1/24 or fd00::1/64")
+        length = 24 if address.version == 4 else 64
+        raise wrong(message, f"write {address}/{length}, or the prefix length you mean")
+    return _usable(interface)
 
 
 def parse_network(value: object) -> Network:
     """A subnet, without host bits."""
     text = text_of(value)
+    interface = _prefixed(text)
+    if interface is None:
+        raise wrong(f"{quote(text)} is not a subnet", "write one as 10.0.0.128/25")
+    if interface.ip != interface.network.network_address:
+        raise wrong(f"{quote(text)} has host bits set", f"write {interface.network}")
+    return interface.network
+
+
+def _ip(text: str) -> Address | None:
     try:
-        if "%" not in text and _PREFIXED.fullmatch(text):
-            network = ipaddress.ip_network(str(text), strict=False)
-        else:
-            raise wrong(f"{quote(text)} is not a subnet", "write one as 10.0.0.128/25")
-    except ValueError as error:
-        raise wrong(f"{quote(text)} is not a subnet", "write one as 10.0.0.128/25") from error
-    if str(ipaddress.ip_interface(str(text)).ip) != str(network.network_address):
-        raise wrong(f"{quote(text)} has host bits set", f"write {network}")
-    return network
+        return None if "%" in text else ipaddress.ip_address(str(text))
+    except ValueError:
+        return None
+
+
+def _prefixed(text: str) -> Interface | None:
+    # ipaddress would take a netmask behind the slash, too.
+    try:
+        if "%" in text or not _PREFIXED.fullmatch(text):
+            return None
+        return ipaddress.ip_interface(str(text))
+    except ValueError:
+        return None
 
 
 def _usable(interface: Interface) -> Interface:
@@ -91,20 +97,19 @@ def unusable(address: Address, network: Network) -> str:
 
     RFC 919 and RFC 3021 for IPv4; RFC 4291, 2.6.1 and RFC 6164 for IPv6's network address.
     """
-    if address.is_multicast:
-        return "a multicast address"
-    if address.is_unspecified:
-        return "the unspecified address"
-    if address.is_loopback:
-        return "a loopback address"
     room = network.max_prefixlen - network.prefixlen
-    if room > 1 and address == network.network_address:
-        return "the address of the network itself"
-    if room > 1 and network.version == 4 and address == network.broadcast_address:
-        return "the broadcast address of its network"
-    if isinstance(address, IPv4Address) and (address.is_reserved or int(address) >> 24 == 0):
-        return "not a unicast address"
-    return ""
+    reasons = {
+        "a multicast address": address.is_multicast,
+        "the unspecified address": address.is_unspecified,
+        "a loopback address": address.is_loopback,
+        "the address of the network itself": room > 1 and address == network.network_address,
+        "the broadcast address of its network": room > 1
+        and network.version == 4
+        and address == network.broadcast_address,
+        "not a unicast address": network.version == 4
+        and (address.is_reserved or int(address) >> 24 == 0),
+    }
+    return next((reason for reason, holds in reasons.items() if holds), "")
 
 
 def first_host(network: Network) -> Address:
@@ -146,14 +151,12 @@ def parse_address_request(value: object) -> AddressRequest:
     text = text_of(value)
     if text == AUTO:
         return AddressRequest(None)
-    address, slash, length = text.partition("/")
-    try:
-        if "%" not in address and (not slash or length.isascii() and length.isdigit()):
-            prefix_length = ipaddress.ip_interface(str(text)).network.prefixlen if slash else None
-            return AddressRequest(ipaddress.ip_address(address), prefix_length)
-    except ValueError:
-        pass
-    raise wrong(f"{quote(text)} is not an address", "write one as 10.0.0.5 or fd00::5, or auto")
+    address, interface = _ip(text), _prefixed(text)
+    if address is not None:
+        return AddressRequest(address)
+    if interface is not None:
+        return AddressRequest(interface.ip, interface.network.prefixlen)
+    raise wrong(f"{quote(text)} is not an address", "write one as 10.0.0.5, or auto")
 
 
 def one_or_more(value: object) -> object:
@@ -166,7 +169,9 @@ def _schema(pattern: str) -> Any:
 
 
 _TEXT = PlainSerializer(str)
-IPAddressField = Annotated[Address, PlainValidator(parse_address), _TEXT, _schema("^[0-9a-fA-F:.]+$")]
+IPAddressField = Annotated[
+    Address, PlainValidator(parse_address), _TEXT, _schema("^[0-9a-fA-F:.]+$")
+]
 InterfaceField = Annotated[
     Interface, PlainValidator(parse_interface), _TEXT, _schema("^[0-9a-fA-F:.]+/[0-9]+$")
 ]

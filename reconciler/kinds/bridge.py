@@ -4,9 +4,11 @@
     kind: Bridge
     metadata: {name: web}
     spec:
-      addresses: [10.0.0.1/24, "fd00:10::1/64"]   # the gateway's; required unless external
-      ipRange: 10.0.0.128/25                      # where automatic addresses come from
+      addresses: [10.0.0.1/24, "fd00:10::1/64"]
+      ipRange: 10.0.0.128/25
       mtu: 1500
+
+Only `addresses` is required, and not even that where the device is somebody else's (`external`).
 """
 
 from __future__ import annotations
@@ -119,8 +121,8 @@ class Bridge(Spec):
         ),
     ] = Field(
         default=Modes.model_construct(),
-        description="`nat`: published ports only. `nat-unprotected`: every port of a container that "
-        "somebody routes to. `routed`: no NAT, published ports. May differ by family.",
+        description="`nat`: published ports only. `nat-unprotected`: every port of a container "
+        "that somebody routes to. `routed`: no NAT, published ports. May differ by family.",
         examples=["routed", {"ipv6": "routed"}],
     )
     iptables: Flag = Field(

@@ -20,6 +20,7 @@ EXPANSIONS: Mapping[str, Expansion] = {
     "Container": expand_container,
     "Link": expand_link,
 }
+"""The kinds that are made of something; a Check is only an expectation."""
 
 
 def expand_catalog(catalog: Catalog, observed: State, set_name: str) -> State:
@@ -37,5 +38,10 @@ def expand_catalog(catalog: Catalog, observed: State, set_name: str) -> State:
     return State.of(
         (item, Owner(set_name, resource.id))
         for resource in catalog
-        for item in EXPANSIONS[resource.kind](resource, assignment)
+        for item in _expand(resource, assignment)
     )
+
+
+def _expand(resource: Resource, assignment: Assignment) -> Iterator[KernelObject]:
+    expansion = EXPANSIONS.get(resource.kind)
+    return iter(()) if expansion is None else expansion(resource, assignment)

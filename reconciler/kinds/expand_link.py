@@ -25,6 +25,8 @@ from reconciler.objects import Address, Route, Sysctl, Veth
 from reconciler.objects.keys import device_parameter
 from reconciler.objects.route import IPV6_METRIC
 
+MTU_DEFAULT = 1500  # ETH_DATA_LEN of linux/if_ether.h, what a veth gets by itself
+
 
 @dataclass(frozen=True, slots=True)
 class _End:
@@ -60,7 +62,7 @@ def expand_link(resource: Resource, assignment: Assignment) -> Iterator[KernelOb
 
 
 def _end(name: str, spec: Link, end: Endpoint, assignment: Assignment) -> _End | None:
-    mtu = end.mtu or spec.mtu
+    mtu = spec.mtu_of(end) or MTU_DEFAULT
     if end.container is None:
         device = end.interface or device_name(assignment.set_name, "Link", name, "host")
         netns: str | None = HOST

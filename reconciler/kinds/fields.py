@@ -1,4 +1,4 @@
-"""Fields: the types of single values that manifests are made of, each with its check and its words."""
+"""Fields: the types of single values in manifests, each with its check and its words."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def parse_device_name(value: object) -> str:
     name = text_of(value)
     size = len(name.encode())
     if size > DEVICE_NAME_MAX:
-        raise wrong(f"{quote(name)} has {size} bytes", f"a device name has {DEVICE_NAME_MAX} at most")
+        raise wrong(f"{quote(name)} has {size} bytes", f"it can have {DEVICE_NAME_MAX}")
     if name in {"", ".", ".."} or re.search(r"[\s/:]", name) or not name.isprintable():
         rule = "a device name has no /, no : and no blank, and is not . or .."
         raise wrong(f"{quote(name)} is not a device name", rule)
@@ -147,7 +147,7 @@ def parse_word(value: object) -> str:
 def parse_sysctls(value: object) -> dict[str, str]:
     """Settings of the network namespace, by their dotted names."""
     if not isinstance(value, dict):
-        raise wrong(f"must be a mapping, and is {describe(value)}", "write {net.ipv4.ip_forward: 1}")
+        raise wrong(f"must be a mapping, and is {describe(value)}", "as {net.ipv4.ip_forward: 1}")
     return {_sysctl(key): _setting(key, item) for key, item in value.items()}
 
 
@@ -169,9 +169,7 @@ def _setting(key: str, value: object) -> str:
 
 
 Flag = Annotated[bool, BeforeValidator(parse_boolean)]
-Mtu = Annotated[
-    int, BeforeValidator(whole_number(MTU_MIN, MTU_MAX)), Field(ge=MTU_MIN, le=MTU_MAX)
-]
+Mtu = Annotated[int, BeforeValidator(whole_number(MTU_MIN, MTU_MAX)), Field(ge=MTU_MIN, le=MTU_MAX)]
 DeviceName = Annotated[
     str, BeforeValidator(parse_device_name), Field(min_length=1, max_length=DEVICE_NAME_MAX)
 ]
@@ -183,9 +181,7 @@ Word = Annotated[str, BeforeValidator(parse_word)]
 Sysctls = Annotated[
     dict[str, str],
     BeforeValidator(parse_sysctls),
-    WithJsonSchema(
-        {"type": "object", "additionalProperties": {"type": ["string", "integer"]}}
-    ),
+    WithJsonSchema({"type": "object", "additionalProperties": {"type": ["string", "integer"]}}),
 ]
 
 __all__ = [

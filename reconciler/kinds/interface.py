@@ -11,11 +11,11 @@ from reconciler.kinds.addresses import (
     AddressRequests,
     IPAddressField,
     Network,
+    parse_address,
     parse_network,
 )
 from reconciler.kinds.fields import DeviceName, Flag, Mac, Mtu, ResourceName, text_of, whole_number
-from reconciler.manifest.model import Model, wrong
-from reconciler.manifest.words import quote
+from reconciler.manifest.model import Model
 
 METRIC_MAX = 2**32 - 1  # RTA_PRIORITY is a u32, rtnetlink(7)
 DEFAULT = "default"
@@ -26,13 +26,9 @@ def parse_destination(value: object) -> Network | None:
     text = text_of(value)
     if text == DEFAULT:
         return None
-    try:
-        if "/" not in text and "%" not in text:
-            return ipaddress.ip_network(str(text))
-    except ValueError as error:
-        hint = "write default, or a subnet as 10.1.0.0/16"
-        raise wrong(f"{quote(text)} is not a destination", hint) from error
-    return parse_network(text)
+    if "/" in text:
+        return parse_network(text)
+    return ipaddress.ip_network(parse_address(text))
 
 
 def _destination_text(destination: Network | None) -> str:
@@ -47,7 +43,10 @@ class Route(Model):
         PlainValidator(parse_destination),
         PlainSerializer(_destination_text),
         WithJsonSchema({"type": "string"}),
-    ] = Field(description="A subnet, an address, or `default`.", examples=["10.1.0.0/16", "default"])
+    ] = Field(
+        description="A subnet, an address, or `default`.",
+        examples=["10.1.0.0/16", "default"],
+    )
     via: IPAddressField | None = Field(
         default=None,
         description="The next hop; on a Link without one, the other end.",

@@ -137,9 +137,7 @@ _EITHER = WithJsonSchema({"type": ["object", "array"]})
 
 ExtraHosts = Annotated[
     tuple[
-        Annotated[
-            ExtraHost, PlainValidator(parse_extra_host), _TEXT, WithJsonSchema(_STRING)
-        ],
+        Annotated[ExtraHost, PlainValidator(parse_extra_host), _TEXT, WithJsonSchema(_STRING)],
         ...,
     ],
     Field(strict=False),
@@ -159,7 +157,5 @@ Command = Annotated[
     tuple[str, ...], PlainValidator(parse_command), WithJsonSchema({"type": ["string", "array"]})
 ]
 Env = Annotated[dict[str, str], PlainValidator(parse_env), _EITHER]
-Volumes = Annotated[
-    tuple[Annotated[str, BeforeValidator(parse_volume)], ...], Field(strict=False)
-]
+Volumes = Annotated[tuple[Annotated[str, BeforeValidator(parse_volume)], ...], Field(strict=False)]
 Restart = Annotated[str, BeforeValidator(parse_restart)]

@@ -5,8 +5,8 @@
     8000-8002:80-82                          ranges of one length, port by port
     8000-8010:80                             the first free one of the range
 
-Source: ParsePortSpec of github.com/docker/go-connections, package nat. As an object a port is written
-`{hostIP, hostPort, containerPort, protocol}`.
+Source: ParsePortSpec of github.com/docker/go-connections, package nat. As an object a port is
+written `{hostIP, hostPort, containerPort, protocol}`.
 """
 
 from __future__ import annotations
@@ -151,27 +151,25 @@ def _split(rest: str, written: str) -> tuple[str, str, str]:
             raise wrong(f"{quote(host)} is not a port", hint)
         return before[0] if len(before) == 2 else "", host, container
     hint = f"write {_FORMS}"
-    if not brackets and len(parts) > 3 and _is_ipv6(":".join(parts[:-2])):
+    if not brackets and len(parts) > 3 and _is_address(":".join(parts[:-2])):
         hint = f"write [{':'.join(parts[:-2])}]:{parts[-2]}:{parts[-1]}"
     raise wrong(f"{quote(written)} is not a port mapping", hint)
 
 
-def _is_ipv6(text: str) -> bool:
+def _is_address(text: str) -> bool:
     try:
-        return ipaddress.ip_address(text).version == 6
+        ipaddress.ip_address(text)
     except ValueError:
         return False
+    return True
 
 
 def _ip(text: str) -> Address | None:
     if not text:
         return None
-    try:
-        if "%" not in text:
-            return ipaddress.ip_address(text)
-    except ValueError:
-        pass
-    raise wrong(f"{quote(text)} is not a host address", f"write {_FORMS}")
+    if "%" in text or not _is_address(text):
+        raise wrong(f"{quote(text)} is not a host address", f"write {_FORMS}")
+    return ipaddress.ip_address(text)
 
 
 def _range(text: str) -> tuple[int, int]:

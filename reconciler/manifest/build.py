@@ -11,7 +11,6 @@ from reconciler.manifest.kind import Kind
 from reconciler.manifest.model import Finding
 from reconciler.manifest.parse import Parsed, parse_document
 from reconciler.manifest.problem import ManifestErrors, Problem
-from reconciler.manifest.resource import Resource
 from reconciler.manifest.source_text import ManifestFile
 from reconciler.manifest.words import quote
 
@@ -34,26 +33,24 @@ def build_catalog(files: Iterable[ManifestFile], kinds: Sequence[Kind]) -> Catal
     problems = [problem for reading in readings for problem in reading.problems]
     problems += _own_problems(parsed, catalog)
     problems += _duplicate_problems(duplicates, catalog)
-    broken = {one.id for one in parsed if not one.resource}
-    # A reference into what could not be read is not a reference to nowhere.
-    unread = not all(reading.complete for reading in readings) or any(
-        "/" not in one for one in broken
-    )
-    for resource, finding in _cross_findings(catalog, known):
-        if not finding.missing or not (unread or finding.missing in broken):
-            problems.append(catalog.problem(resource, finding))
+    complete = all(reading.complete for reading in readings)
+    problems += _cross_problems(catalog, parsed, known, complete=complete)
     if problems:
         raise ManifestErrors(problems)
     return catalog
 
 
-def _cross_findings(
-    catalog: Catalog, kinds: dict[str, Kind]
-) -> Iterator[tuple[Resource, Finding]]:
-    for resource in catalog:
-        for finding in kinds[resource.kind].check(resource, catalog):
-            yield resource, finding
-    yield from find_clashes(catalog, kinds)
+def _cross_problems(
+    catalog: Catalog, parsed: list[Parsed], kinds: dict[str, Kind], *, complete: bool
+) -> Iterator[Problem]:
+    # A reference into what could not be read is not a reference to nowhere.
+    broken = {one.id for one in parsed if not one.resource}
+    unread = not complete or any("/" not in written for written in broken)
+    subjects = [resource for one in parsed if (resource := one.resource or one.partial)]
+    found = [(one, finding) for one in subjects for finding in kinds[one.kind].check(one, catalog)]
+    for resource, finding in (*found, *find_clashes(catalog, kinds)):
+        if not finding.missing or not (unread or finding.missing in broken):
+            yield catalog.problem(resource, finding)
 
 
 def _split_duplicates(parsed: list[Parsed]) -> tuple[list[Parsed], list[tuple[Parsed, Parsed]]]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from types import MappingProxyType
+from typing import TypeVar, cast
 
 from reconciler.manifest.document import Reading
 from reconciler.manifest.model import Finding
@@ -13,6 +14,8 @@ from reconciler.manifest.problem import Problem
 from reconciler.manifest.resource import Resource, Source
 from reconciler.manifest.source_text import WHOLE_FILE, Place
 from reconciler.manifest.words import Location
+
+T = TypeVar("T")
 
 
 class Catalog:
@@ -24,6 +27,7 @@ class Catalog:
         )
         self._readings = {reading.source.path: reading for reading in readings}
         self._places: dict[str, list[Places]] = {}
+        self._indexes: dict[object, object] = {}
 
     def __len__(self) -> int:
         return len(self.resources)
@@ -42,6 +46,12 @@ class Catalog:
     def names(self, kind: str) -> list[str]:
         """The names that exist, for guessing at what was meant."""
         return [resource.name for resource in self.of_kind(kind)]
+
+    def index(self, build: Callable[[Catalog], T]) -> T:
+        """What `build` makes of this catalog, made once, for checks that look things up."""
+        if build not in self._indexes:
+            self._indexes[build] = build(self)
+        return cast("T", self._indexes[build])
 
     def source(self, resource_id: str) -> Source:
         """Where the resource is written.
@@ -71,7 +81,7 @@ class Catalog:
     def problem(self, resource: Resource, finding: Finding) -> Problem:
         """A finding about a resource, relative to its `spec`, with its place and line."""
         location = ("spec", *finding.location)
-        place = self.locate(resource.id, location)
+        place = self.locate_in(resource.source.path, resource.document, location)
         reading = self._readings.get(resource.source.path)
         if reading is None:
             path, line = resource.source.path, resource.source.line

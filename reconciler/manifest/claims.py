@@ -12,6 +12,7 @@ from reconciler.manifest.model import Finding
 from reconciler.manifest.resource import Resource
 
 Held = tuple[Resource, Claim]
+Network = IPv4Network | IPv6Network
 
 
 def find_clashes(catalog: Catalog, kinds: Mapping[str, Kind]) -> Iterator[tuple[Resource, Finding]]:
@@ -40,7 +41,7 @@ def _equal_items(held: list[Held], catalog: Catalog) -> Iterator[tuple[Resource,
 
 
 def _overlaps(held: list[Held], catalog: Catalog) -> Iterator[tuple[Resource, Finding]]:
-    # Two networks are apart or one holds the other, so that each can only lie in the last outermost.
+    # Two networks are apart or one holds the other: each can only lie in the last outermost.
     order = {id(claim): number for number, (_, claim) in enumerate(held)}
     outermost: Held | None = None
     for one in sorted(held, key=lambda one: _extent(one[1].network)):
@@ -51,13 +52,13 @@ def _overlaps(held: list[Held], catalog: Catalog) -> Iterator[tuple[Resource, Fi
             outermost = one
 
 
-def _extent(network: IPv4Network | IPv6Network | None) -> tuple[int, int, int]:
+def _extent(network: Network | None) -> tuple[int, int, int]:
     if network is None:
         return (0, 0, 0)
     return (network.version, int(network.network_address), network.prefixlen)
 
 
-def _overlap(one: IPv4Network | IPv6Network | None, other: IPv4Network | IPv6Network | None) -> bool:
+def _overlap(one: Network | None, other: Network | None) -> bool:
     if isinstance(one, IPv4Network):
         return isinstance(other, IPv4Network) and one.overlaps(other)
     return isinstance(one, IPv6Network) and isinstance(other, IPv6Network) and one.overlaps(other)

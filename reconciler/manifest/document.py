@@ -17,7 +17,6 @@ from yaml.events import (
     CollectionEndEvent,
     CollectionStartEvent,
     DocumentStartEvent,
-    Event,
     MappingEndEvent,
     MappingStartEvent,
     ScalarEvent,
@@ -25,7 +24,7 @@ from yaml.events import (
     StreamEndEvent,
 )
 
-from reconciler.manifest.events import EventSource, explain, open_json, open_yaml, place_of
+from reconciler.manifest.events import Event, EventSource, explain, open_json, open_yaml, place_of
 from reconciler.manifest.problem import Problem
 from reconciler.manifest.scalar import Scalar, parse_plain
 from reconciler.manifest.source_text import (
@@ -134,7 +133,8 @@ class _Reader:
         if kind is ScalarEvent and event.tag is None and event.anchor is None:
             return self._scalar(event)
         if kind is AliasEvent:
-            return self._refuse(event, "aliases are not allowed", "write the value out")
+            self._refuse(event, "aliases are not allowed", "write the value out")
+            return None
         if event.anchor is not None:
             self._refuse(event, "anchors are not allowed", "write the value out where it is used")
         if event.tag is not None:
@@ -146,12 +146,13 @@ class _Reader:
             return self._mapping(depth + 1)
         return self._sequence(depth + 1)
 
-    def _scalar(self, event: ScalarEvent) -> Value:
+    def _scalar(self, event: Event) -> Value:
         value: str = event.value
         if event.implicit[0] and not event.style:
             return parse_plain(value)
         if "\0" in value:
-            return self._refuse(event, "text with a NUL character", "no program accepts one")
+            self._refuse(event, "text with a NUL character", "no program accepts one")
+            return None
         return value
 
     def _sequence(self, depth: int) -> list[Value]:

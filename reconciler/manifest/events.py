@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import yaml
-from yaml.events import Event, ScalarEvent
+from yaml.events import ScalarEvent
 
 from reconciler.manifest.json_events import json_events
 from reconciler.manifest.source_text import Place, UnreadableError
 
-# Opens a text: every call of what it returns gives the next event, None or StopIteration at the end.
+# A `yaml.events.Event`; its stubs leave open what the parsers always give.
+Event = Any
+
+# Opens a text: every call of what it returns gives the next event.
 EventSource = Callable[[str], Callable[[], Event]]
 
 

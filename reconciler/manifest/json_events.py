@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import yaml
 from yaml.events import (
@@ -65,8 +65,8 @@ class _Tokens:
             begin = end = blank.end() if blank else self._end
         self._count_lines(begin)
         self._end = end
-        self.begin = _Mark(self._line, begin - self._line_start)
-        self.end = _Mark(self._line, end - self._line_start)
+        self.begin: Any = _Mark(self._line, begin - self._line_start)
+        self.end: Any = _Mark(self._line, end - self._line_start)
         if not match and begin < len(self._text):
             raise self.error(f"found {self._text[begin]!r} where no token begins")
 

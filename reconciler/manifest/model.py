@@ -1,7 +1,8 @@
 """Model: the base of what a `spec` is read into, and how a field says that its value is wrong.
 
-Models are strict, frozen and know no other fields than theirs. Names are `camelCase` in manifests and
-`snake_case` in code. A field that is written but empty (`mtu:`) counts as not written, as with kubectl.
+Models are strict, frozen and know no other fields than theirs. Names are `camelCase` in manifests
+and `snake_case` in code. A field that is written but empty (`mtu:`) counts as not written, as with
+kubectl.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ class Model(BaseModel):
 
 
 class Spec(Model):
-    """The `spec` of a resource. It knows the resource's name, because that is a default of fields."""
+    """The `spec` of a resource. It knows the resource's name, which is the default of fields."""
 
     _name: str = PrivateAttr(default="")
 

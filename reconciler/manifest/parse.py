@@ -10,21 +10,31 @@ from pydantic import ValidationError
 from reconciler.manifest.document import Document, Reading
 from reconciler.manifest.kind import Kind
 from reconciler.manifest.messages import findings_of
-from reconciler.manifest.model import Finding, describe
+from reconciler.manifest.model import Finding, Spec, describe
 from reconciler.manifest.resource import Envelope, Resource, Source
-from reconciler.manifest.words import Location, did_you_mean, listed, quote
+from reconciler.manifest.words import did_you_mean, listed, quote
 
 Kinds = Mapping[str, Kind]
 
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """What became of a document: a resource, or findings located from the document's root."""
+    """What became of a document.
+
+    Attributes:
+        reading: Of the file.
+        document: As it is written.
+        id: `Kind/name` as far as it is written.
+        resource: None where something is wrong.
+        partial: What is right of a wrong one, so that its references can be checked all the same.
+        findings: What is wrong, located from the document's root.
+    """
 
     reading: Reading
     document: Document
-    id: str  # `Kind/name` as far as it is written
+    id: str
     resource: Resource | None = None
+    partial: Resource | None = None
     findings: tuple[Finding, ...] = ()
 
 
@@ -40,22 +50,24 @@ def parse_document(reading: Reading, document: Document, kinds: Kinds) -> Parsed
     envelope, findings = _envelope(document.value)
     kind, unknown = _kind(document.value.get("kind"), kinds)
     findings += unknown
-    written = document.value.get("spec")
-    if kind and (written is None or isinstance(written, dict)):
+    spec = None
+    if kind:
         name = envelope.metadata.name if envelope else ""
-        spec, wrong = _spec(kind, name, written or {})
+        spec, wrong = _spec(kind, name, document.value.get("spec"))
         findings += wrong
-        if envelope and spec and not findings:
-            resource = _resource(reading, document, envelope, spec)
-            return replace(parsed, id=resource.id, resource=resource)
-    return replace(parsed, findings=tuple(findings))
+    if envelope is None or spec is None:
+        return replace(parsed, findings=tuple(findings))
+    resource = _resource(reading, document, envelope, spec)
+    if findings:
+        return replace(parsed, partial=resource, findings=tuple(findings))
+    return replace(parsed, id=resource.id, resource=resource)
 
 
-def _resource(reading: Reading, document: Document, envelope: Envelope, spec: object) -> Resource:
+def _resource(reading: Reading, document: Document, envelope: Envelope, spec: Spec) -> Resource:
     return Resource(
         kind=envelope.kind,
         name=envelope.metadata.name,
-        spec=spec,  # type: ignore[arg-type]
+        spec=spec,
         source=Source(reading.source.path, document.line),
         labels=envelope.metadata.labels,
         annotations=envelope.metadata.annotations,
@@ -80,21 +92,27 @@ def _kind(value: object, kinds: Kinds) -> tuple[Kind | None, list[Finding]]:
     return None, [Finding(("kind",), f"unknown kind {quote(value)}", hint)]
 
 
-def _spec(kind: Kind, name: str, value: dict[str, object]) -> tuple[object, list[Finding]]:
+def _spec(kind: Kind, name: str, written: object) -> tuple[Spec | None, list[Finding]]:
+    """The spec, or what is right of it, and what is wrong."""
+    value = {} if written is None else written
+    if not isinstance(value, dict):
+        return None, []  # the envelope says so
+    context = {"name": name}
     try:
-        spec = kind.model.model_validate(value, context={"name": name})
+        spec = kind.model.model_validate(value, context=context)
     except ValidationError as error:
-        return None, _below_spec(findings_of(error, kind.model))
+        findings = list(findings_of(error, kind.model))
+        bad = {finding.location[0] for finding in findings if finding.location}
+        right = {key: item for key, item in value.items() if key not in bad}
+        try:
+            return kind.model.model_validate(right, context=context), _below_spec(findings)
+        except ValidationError:
+            return None, _below_spec(findings)
     return spec, _below_spec(kind.check_spec(spec))
 
 
 def _below_spec(findings: Iterable[Finding]) -> list[Finding]:
-    return [replace(finding, location=below_spec(finding.location)) for finding in findings]
-
-
-def below_spec(location: Location) -> Location:
-    """A location relative to the spec, from the root of the document."""
-    return ("spec", *location)
+    return [replace(finding, location=("spec", *finding.location)) for finding in findings]
 
 
 def _written_id(value: object) -> str:

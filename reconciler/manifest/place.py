@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 import yaml
 from yaml.events import (
     DocumentStartEvent,
-    Event,
     MappingEndEvent,
     MappingStartEvent,
     ScalarEvent,
@@ -21,7 +20,7 @@ from yaml.events import (
 )
 
 from reconciler.manifest.document import DEPTH_MAX, Reading
-from reconciler.manifest.events import place_of
+from reconciler.manifest.events import Event, place_of
 from reconciler.manifest.source_text import WHOLE_FILE, Place
 from reconciler.manifest.words import KEY, Location
 
@@ -84,9 +83,7 @@ def _walk(
             index += 1
 
 
-def _walk_mapping(
-    following: Following, location: Location, places: dict[Location, Place]
-) -> None:
+def _walk_mapping(following: Following, location: Location, places: dict[Location, Place]) -> None:
     while not isinstance(event := following(), MappingEndEvent):
         if isinstance(event, ScalarEvent):
             inner = (*location, event.value)

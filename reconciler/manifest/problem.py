@@ -1,10 +1,10 @@
 """Problem: one thing that is wrong in a manifest, with its place and what would be right.
 
-Rendered, it is three lines; the first is complete in itself, for `grep` and for editors:
-
     web.yaml:7:3: Bridge/web: spec.mtuu: unknown field; did you mean "mtu"?
       mtuu: 9000
       ^~~~
+
+The first line is complete in itself, for `grep` and for editors.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Problem:
         }
 
 
-class ManifestErrors(ReconcilerError):
+class ManifestErrors(ReconcilerError):  # noqa: N818  # it holds many
     """All that is wrong with the manifests of one revision, in the order of files and lines."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
@@ -79,7 +79,7 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(
-        letter if letter.isprintable() else " " if letter in "\t\n\r" else "\N{REPLACEMENT CHARACTER}"
+        letter if letter.isprintable() else " " if letter in "\t\n\r" else "\ufffd"
         for letter in text
     )
 

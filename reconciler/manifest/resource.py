@@ -3,13 +3,17 @@
     apiVersion: reconciler/v1
     kind: Bridge
     metadata:
-      name: web                            # a DNS label, unique within its kind
-      labels: {tier: front}                # free
-      annotations:                         # free, but for those that begin with reconciler/
-        reconciler/prune: "false"          # keep it when its manifest goes away
-        reconciler/suspend: "true"         # leave it as it is for now
-        reconciler/drift: report           # heal, report or suspend
+      name: web
+      labels: {tier: front}
+      annotations:
+        reconciler/prune: "false"
+        reconciler/suspend: "true"
+        reconciler/drift: report
     spec: {...}
+
+The name is a DNS label and unique within its kind. Labels and annotations are free, but for the
+annotations that begin with `reconciler/`: keep it when its manifest goes away, leave it as it is
+for now, and what to do about drift (`heal`, `report`, `suspend`).
 """
 
 from __future__ import annotations
@@ -82,7 +86,7 @@ class Metadata(Model):
     )
     annotations: Annotated[dict[str, str], AfterValidator(_annotations)] = Field(
         default={},
-        description="Free, but for `reconciler/prune`, `reconciler/suspend` and `reconciler/drift`.",
+        description="Free, but for `reconciler/prune`, `…/suspend` and `…/drift`.",
         examples=[{"reconciler/prune": "false"}, {"reconciler/drift": "report"}],
     )
 

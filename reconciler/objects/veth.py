@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import ClassVar
 
 from reconciler.core.diff import Difference
@@ -115,6 +116,7 @@ def render_veth(veth: Veth, group: int, master: int | None, peer_netns_fd: int |
         name=veth.name, up=veth.up, mtu=veth.mtu, mac=veth.mac, master=master, group=group
     )
     peer = LinkSettings(
+        ifindex=_peer_index(veth),
         name=veth.peer_name,
         mtu=veth.peer_mtu,
         mac=veth.peer_mac,
@@ -122,6 +124,19 @@ def render_veth(veth: Veth, group: int, master: int | None, peer_netns_fd: int |
         netns_fd=peer_netns_fd,
     )
     return create_veth(first, peer)
+
+
+def _peer_index(veth: Veth) -> int:
+    """Choose an index for a peer that would else be likely to get the same one as the first end.
+
+    Two ends with one number hear of each other's carrier up to a second late (net/core/link_watch.c
+    treats a change as urgent only if ifindex and iflink differ; Linux 6.18). In two fresh
+    namespaces both would be number 2.
+    """
+    if not veth.netns:
+        return 0
+    digest = sha256(f"{veth.netns}:{veth.name}".encode()).digest()
+    return 1000 + int.from_bytes(digest[:3], "big")
 
 
 def render_end_changes(
