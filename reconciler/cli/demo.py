@@ -29,6 +29,7 @@ class _Story:
     def __init__(self, paths: tuple[str, ...]) -> None:
         self._paths = paths
         self._as_told = True
+        self._expected: list[tuple[Interface, Interface, str]] = []
 
     def tell(self) -> int:
         """Run all steps."""
@@ -39,6 +40,7 @@ class _Story:
         self._heading("What there is now")
         self._run(exit_codes.OK, "show")
         self._heading("Packets from container to container")
+        self._expected = _ways(_topology())
         self._send_packets(expected=True)
         self._heading("Somebody breaks it")
         self._break()
@@ -71,7 +73,7 @@ class _Story:
         """Send packets along every declared way; all arrive, or after the fault some do not."""
         results = [
             (here, there, address, tcp_probe(here.netns, there.netns, address))
-            for here, there, address in _ways(_topology())
+            for here, there, address in self._expected
         ]
         for here, there, address, milliseconds in results:
             answer = "no answer" if milliseconds is None else f"{milliseconds:.2f} ms"

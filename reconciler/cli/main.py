@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import Any
 
 import rich_click as click
+from click.exceptions import Exit
 
 from reconciler import __version__
 from reconciler.cli import exit_codes
@@ -54,7 +55,7 @@ class LazyGroup(click.RichGroup):
         """One of them, not imported yet."""
         if cmd_name not in COMMANDS:
             return None
-        return LazyCommand(cmd_name, help=COMMANDS[cmd_name])
+        return LazyCommand(name=cmd_name, help=COMMANDS[cmd_name])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -87,7 +88,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         result: Any = cli.main(args=list(arguments), prog_name="reconciler", standalone_mode=False)
         sys.stdout.flush()
-    except click.exceptions.Exit as leaving:
+    except Exit as leaving:
         return leaving.exit_code
     except click.ClickException as error:
         error.show()

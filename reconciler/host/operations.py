@@ -12,7 +12,7 @@ from reconciler.core.object import HOST
 from reconciler.core.plan import Operation, Verb
 from reconciler.errors import HostError
 from reconciler.formats.link import parse_link
-from reconciler.formats.link_request import LinkSettings, set_link
+from reconciler.formats.link_request import ADDR_GEN_MODE_NONE, LinkSettings, set_link
 from reconciler.formats.netlink import Request
 from reconciler.host.kernel import Kernel, OperationError
 from reconciler.host.link_removal import delete_links
@@ -110,7 +110,7 @@ class Operations:
         fd = self._kernel.at(veth.peer_netns or HOST).fd if elsewhere else None
         request = render_veth(veth, self._group, master, fd)
         made, peer = self._create_pair(veth, request)
-        self._mark(veth.netns, made, operation)
+        self._mark(veth.netns, made, operation, port=bool(veth.master))
         settings = LinkSettings(alias=render_mark(operation.owner), up=veth.peer_up)
         self._kernel.request(veth.peer_netns or HOST, [set_link(peer, settings)])
         if veth.peer_master:
@@ -137,8 +137,11 @@ class Operations:
         self._kernel.note(netns, name, index)
         return index
 
-    def _mark(self, netns: str, index: int, operation: Operation) -> None:
-        words = LinkSettings(alias=render_mark(operation.owner))
+    def _mark(self, netns: str, index: int, operation: Operation, *, port: bool = False) -> None:
+        # The port of a bridge needs no address of its own, and a link-local one is dear: its
+        # neighbour discovery and multicast listening flood every other port.
+        mode = ADDR_GEN_MODE_NONE if port else None
+        words = LinkSettings(alias=render_mark(operation.owner), addr_gen_mode=mode)
         self._kernel.request(netns, [set_link(index, words)])
 
     def _write_route(self, route: Route) -> None:

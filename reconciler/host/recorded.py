@@ -50,7 +50,7 @@ class RecordedHost:
         except (ValueError, KeyError, TypeError, AttributeError, SerialError) as error:
             raise HostError(f"{path}: not a snapshot: {error}") from error
 
-    def observe(self, interest: Interest = Interest()) -> State:  # noqa: ARG002 - all is there
+    def observe(self, interest: Interest = Interest()) -> State:
         """Give what was recorded."""
         return self.state
 
@@ -96,14 +96,14 @@ def _fold_sysctls(state: State) -> tuple[dict[str, str], dict[str, dict[str, str
     names = sorted({name for values in found.values() for name in values})
     common: dict[str, str] = {}
     for name in names:
-        values = Counter(v[name] for v in found.values() if name in v)
-        value, count = max(values.items(), key=lambda pair: (pair[1], pair[0]))
+        counts = Counter(v[name] for v in found.values() if name in v)
+        value, count = max(counts.items(), key=lambda pair: (pair[1], pair[0]))
         if 2 * count > len(found):
             common[name] = value
     namespaces: dict[str, dict[str, str | None]] = {}
     for netns, values in sorted(found.items()):
         own: dict[str, str | None] = {n: v for n, v in values.items() if common.get(n) != v}
-        own |= {name: None for name in common if name not in values}
+        own |= dict.fromkeys((name for name in common if name not in values), None)
         namespaces[netns] = dict(sorted(own.items()))
     return common, namespaces
 

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from ipaddress import ip_interface
 from typing import cast
 
-from reconciler.kinds.container import Container
-
 from reconciler.allocate.addresses import (
     IPAddress,
     IPInterface,
@@ -20,6 +18,7 @@ from reconciler.allocate.addresses import (
 from reconciler.core.object import HOST
 from reconciler.core.state import State
 from reconciler.kinds.bridge import Bridge
+from reconciler.kinds.container import Container
 from reconciler.kinds.interface import InterfaceSpec
 from reconciler.kinds.places import netns_of
 from reconciler.manifest.catalog import Catalog

@@ -10,7 +10,7 @@ from reconciler.kinds.addresses import Address, Network, contains
 from reconciler.kinds.bridge import Bridge
 from reconciler.kinds.claims import device_claim
 from reconciler.kinds.fields import DEVICE_NAME_MAX, IPV6_MTU_MIN
-from reconciler.kinds.roles import BridgeRole, attachments, automatic_families
+from reconciler.kinds.roles import attachments, automatic_families
 from reconciler.manifest.catalog import Catalog
 from reconciler.manifest.kind import Claim
 from reconciler.manifest.model import Finding
@@ -44,7 +44,7 @@ def _check_families(spec: Bridge) -> Iterator[Finding]:
             message = f"there is another IPv{interface.version} address"
             yield Finding(("addresses", number), message, "at most one IPv4 and one IPv6")
     if spec.address_of(6) and spec.mtu < IPV6_MTU_MIN:
-        hint = f"IPv6 needs {IPV6_MTU_MIN} or more"
+        hint = f"use {IPV6_MTU_MIN} or more"
         yield Finding(("mtu",), f"{spec.mtu} is too small for the IPv6 address", hint)
     families = [address.version for address in spec.bind_address]
     if len(families) != len(set(families)):
@@ -97,10 +97,9 @@ def check_bridge(resource: Resource, catalog: Catalog) -> Iterator[Finding]:
 
 def _check_room(resource: Resource, catalog: Catalog, network: Network) -> Iterator[Finding]:
     spec = cast("Bridge", resource.spec)
-    role = cast("BridgeRole", spec)
     on_it = attachments(catalog, resource.name)
     family = network.version
-    wanted = sum(family in automatic_families(one, role) for _, one in on_it)
+    wanted = sum(family in automatic_families(one, spec) for _, one in on_it)
     explicit = {request.address for _, one in on_it for request in one.addresses if request.address}
     pool = spec.automatic_range(family) or network
     room = free_addresses(pool, network, {*explicit, *spec.gateways, *spec.reserved})

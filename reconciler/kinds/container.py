@@ -67,7 +67,7 @@ class Container(Spec):
     runtime: Runtime = Field(
         default="netns",
         description="`netns`: a named namespace that we make (seen by `ip netns`). `path`: "
-        "an existing namespace file. `pid`: of a process. `docker`, `podman`: an engine's container.",
+        "an existing namespace file. `pid`: of a process. `docker`, `podman`: an engine's.",
         examples=["netns", "docker"],
     )
     target: Annotated[str, BeforeValidator(parse_target)] | None = Field(

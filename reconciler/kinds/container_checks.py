@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from typing import cast
 
 from reconciler.kinds.addresses import AddressRequest, contains, unusable
+from reconciler.kinds.bridge import Bridge
 from reconciler.kinds.claims import host_port_claims, interface_claim
 from reconciler.kinds.container import Container
 from reconciler.kinds.container_rules import interface_field
+from reconciler.kinds.fields import IPV6_MTU_MIN
 from reconciler.kinds.interface import InterfaceSpec
-from reconciler.kinds.roles import BridgeRole, find_bridge, find_container, not_found
+from reconciler.kinds.roles import automatic_families, find_bridge, find_container, not_found
 from reconciler.manifest.catalog import Catalog
 from reconciler.manifest.kind import Claim
 from reconciler.manifest.model import Finding
@@ -33,20 +35,25 @@ def check_container(resource: Resource, catalog: Catalog) -> Iterator[Finding]:
 
 
 def _check_interface(
-    spec: Container, number: int, interface: InterfaceSpec, bridge: BridgeRole
+    spec: Container, number: int, interface: InterfaceSpec, bridge: Bridge
 ) -> Iterator[Finding]:
     if interface.gateway and bridge.internal:
         message = f"Bridge/{interface.bridge} is internal and has no way out"
         yield Finding(interface_field(spec, number, "gateway"), message, "leave it out")
     if not bridge.subnets:
         return  # an external device's addresses are known only on the host
+    families = {request.address.version for request in interface.addresses if request.address}
+    families.update(automatic_families(interface, bridge))
+    if interface.mtu and interface.mtu < IPV6_MTU_MIN and 6 in families:
+        message = f"{interface.mtu} is too small for the IPv6 address"
+        yield Finding(interface_field(spec, number, "mtu"), message, f"use {IPV6_MTU_MIN} or more")
     for position, request in enumerate(interface.addresses):
         location = interface_field(spec, number, "addresses", position)
         yield from _check_address(request, interface, bridge, location)
 
 
 def _check_address(
-    request: AddressRequest, interface: InterfaceSpec, bridge: BridgeRole, location: Location
+    request: AddressRequest, interface: InterfaceSpec, bridge: Bridge, location: Location
 ) -> Iterator[Finding]:
     name = f"Bridge/{interface.bridge}"
     if request.address is None:

@@ -36,7 +36,7 @@ def expand_bridge(resource: Resource, assignment: Assignment) -> Iterator[Kernel
     )
     for address in spec.addresses:
         yield Address(HOST, device, address)
-    versions = {address.version for address in spec.addresses}
+    versions: set[int] = {address.version for address in spec.addresses}
     if 6 in versions:
         # As Docker: its addresses are ours to give, not a router's to announce.
         for name, value in (("disable_ipv6", "0"), ("accept_ra", "0")):

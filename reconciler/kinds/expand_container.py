@@ -6,15 +6,14 @@ from collections.abc import Iterator
 from ipaddress import ip_network
 from typing import cast
 
-from reconciler.kinds.container import Container
-from reconciler.kinds.link import Link
-
 from reconciler.allocate.addresses import IPAddress, IPInterface
 from reconciler.allocate.names import device_name, mac_address, mac_from_address
 from reconciler.core.object import HOST, KernelObject, Key
 from reconciler.kinds.assignment import Assignment
+from reconciler.kinds.container import Container
 from reconciler.kinds.interface import InterfaceSpec
 from reconciler.kinds.interface import Route as RouteSpec
+from reconciler.kinds.link import Link
 from reconciler.kinds.places import netns_of
 from reconciler.kinds.roles import gateway_interface
 from reconciler.manifest.resource import Resource

@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import cast
 
-from reconciler.kinds.container import Container
-from reconciler.kinds.link import Endpoint, Link
-
 from reconciler.allocate.addresses import IPAddress
 from reconciler.allocate.names import device_name, mac_address
 from reconciler.core.object import HOST, KernelObject, Key
 from reconciler.kinds.assignment import Assignment
+from reconciler.kinds.container import Container
 from reconciler.kinds.expand_container import make_route
+from reconciler.kinds.link import Endpoint, Link
 from reconciler.kinds.places import netns_of
 from reconciler.manifest.resource import Resource
 from reconciler.objects import Address, Route, Sysctl, Veth

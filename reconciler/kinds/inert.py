@@ -1,7 +1,7 @@
 """Inert: fields that are read and checked, and that nothing acts on yet.
 
-The one list of them. `apply` warns of every one that a manifest writes, so that nobody believes in a
-wall that is not there; a feature that lands takes its lines out.
+The one list of them. `apply` warns of every one that a manifest writes, so that nobody believes in
+a wall that is not there; a feature that lands takes its lines out.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ INERT = (
     Inert("Container", "restart", ENGINES),
     Inert("Container", "user", ENGINES),
     Inert("Link", "rate", SHAPING),
-    Inert("Check", "expect", CHECKS),
+    Inert("Check", "to", CHECKS),
 )
 
 

@@ -10,7 +10,7 @@ from reconciler.kinds.claims import HOST, interface_claim, namespace_text
 from reconciler.kinds.container_rules import check_route
 from reconciler.kinds.fields import IPV6_MTU_MIN
 from reconciler.kinds.link import Endpoint, Link
-from reconciler.kinds.roles import find_container, not_found
+from reconciler.kinds.roles import connected_subnets, find_container, not_found
 from reconciler.manifest.catalog import Catalog
 from reconciler.manifest.kind import Claim
 from reconciler.manifest.model import Finding
@@ -57,7 +57,7 @@ def _check_mtu(spec: Link, endpoint: Endpoint, location: Location) -> Iterator[F
     mtu = spec.mtu_of(endpoint)
     if mtu is not None and mtu < IPV6_MTU_MIN and any(i.version == 6 for i in endpoint.addresses):
         where = (*location, "mtu") if endpoint.mtu is not None else ("mtu",)
-        hint = f"IPv6 needs {IPV6_MTU_MIN} or more"
+        hint = f"use {IPV6_MTU_MIN} or more"
         yield Finding(where, f"{mtu} is too small for the IPv6 address", hint)
 
 
@@ -75,6 +75,7 @@ def check_link(resource: Resource, catalog: Catalog) -> Iterator[Finding]:
     """Whether each end's container is there and has a namespace of its own."""
     spec = cast("Link", resource.spec)
     for number, endpoint in enumerate(spec.endpoints):
+        yield from _check_subnets(endpoint, catalog, ("endpoints", number))
         if endpoint.container is None:
             continue
         location = ("endpoints", number, "container")
@@ -89,6 +90,15 @@ def check_link(resource: Resource, catalog: Catalog) -> Iterator[Finding]:
             yield Finding(location, message, "write host: true instead")
 
 
+def _check_subnets(endpoint: Endpoint, catalog: Catalog, location: Location) -> Iterator[Finding]:
+    subnets = connected_subnets(catalog, endpoint.container)
+    for number, interface in enumerate(endpoint.addresses):
+        if bridge := subnets.get(interface.network):
+            message = f"{interface.network} is the subnet of Bridge/{bridge}, and leads there"
+            hint = "give the Link a subnet of its own"
+            yield Finding((*location, "addresses", number), message, hint)
+
+
 def link_claims(resource: Resource, _catalog: Catalog) -> Iterator[Claim]:
     """The interfaces, and their addresses within their namespaces."""
     spec = cast("Link", resource.spec)
@@ -101,3 +111,6 @@ def link_claims(resource: Resource, _catalog: Catalog) -> Iterator[Claim]:
             text = f"address {interface.ip} in {namespace_text(namespace)}"
             where = (*location, "addresses", position)
             yield Claim(("address in", namespace), text, where, interface.ip)
+            if interface.network.prefixlen < interface.max_prefixlen:
+                text = f"subnet {interface.network} in {namespace_text(namespace)}"
+                yield Claim(("subnet in", namespace), text, where, interface.network)

@@ -154,7 +154,10 @@ ContainerLinks = Annotated[
     Field(strict=False),
 ]
 Command = Annotated[
-    tuple[str, ...], PlainValidator(parse_command), WithJsonSchema({"type": ["string", "array"]})
+    tuple[str, ...],
+    Field(strict=False),
+    BeforeValidator(parse_command),
+    WithJsonSchema({"type": ["string", "array"]}),
 ]
 Env = Annotated[dict[str, str], PlainValidator(parse_env), _EITHER]
 Volumes = Annotated[tuple[Annotated[str, BeforeValidator(parse_volume)], ...], Field(strict=False)]

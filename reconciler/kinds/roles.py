@@ -1,63 +1,36 @@
-"""Roles: what kinds may know of each other. A container finds its bridge through the catalog."""
+"""Roles: how kinds find each other. None imports another: a container finds its bridge here."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol, cast
+from typing import cast
 
-from reconciler.kinds.addresses import Address, Interface, Network
+from reconciler.kinds.addresses import Network
+from reconciler.kinds.bridge import Bridge
+from reconciler.kinds.container import Container
 from reconciler.kinds.interface import InterfaceSpec
-from reconciler.kinds.names import ContainerLink
 from reconciler.manifest.catalog import Catalog
 from reconciler.manifest.model import Finding
 from reconciler.manifest.resource import Resource
 from reconciler.manifest.words import Location, did_you_mean, quote
 
 
-class BridgeRole(Protocol):
-    """What others see of a Bridge."""
-
-    device_name: str
-    addresses: tuple[Interface, ...]
-    gateways: tuple[Address, ...]
-    subnets: tuple[Network, ...]
-    reserved: tuple[Address, ...]
-    bind_address: tuple[Address, ...]
-    mtu: int
-    icc: bool
-    internal: bool
-    iptables: bool
-    external: bool
-
-    def automatic_range(self, family: int) -> Network | None:
-        """Where automatic addresses of family 4 or 6 come from."""
-
-
-class ContainerRole(Protocol):
-    """What others see of a Container."""
-
-    network: str
-    shared_with: str | None
-    attachments: tuple[InterfaceSpec, ...]
-    links: tuple[ContainerLink, ...]
-
-
-def find_bridge(catalog: Catalog, name: str) -> BridgeRole | None:
+def find_bridge(catalog: Catalog, name: str) -> Bridge | None:
     """The spec of a Bridge, or None."""
     resource = catalog.get("Bridge", name)
-    return cast("BridgeRole", resource.spec) if resource else None
+    return cast("Bridge", resource.spec) if resource else None
 
 
-def find_container(catalog: Catalog, name: str) -> ContainerRole | None:
+def find_container(catalog: Catalog, name: str) -> Container | None:
     """The spec of a Container, or None."""
     resource = catalog.get("Container", name)
-    return cast("ContainerRole", resource.spec) if resource else None
+    return cast("Container", resource.spec) if resource else None
 
 
-def containers(catalog: Catalog) -> Iterator[tuple[Resource, ContainerRole]]:
+def containers(catalog: Catalog) -> Iterator[tuple[Resource, Container]]:
     """All Containers, in the order of the files."""
     for resource in catalog.of_kind("Container"):
-        yield resource, cast("ContainerRole", resource.spec)
+        yield resource, cast("Container", resource.spec)
 
 
 def attachments(catalog: Catalog, bridge: str) -> tuple[tuple[Resource, InterfaceSpec], ...]:
@@ -73,6 +46,21 @@ def _attachments_by_bridge(catalog: Catalog) -> dict[str, list[tuple[Resource, I
     return found
 
 
+def connected_subnets(catalog: Catalog, container: str | None) -> dict[Network, str]:
+    """The subnets that a container, or with None the host, is in by Bridges, and whose they are."""
+    if container is None:
+        return catalog.index(_subnets_of_bridges)
+    spec = find_container(catalog, container)
+    names = [interface.bridge for interface in spec.attachments] if spec else []
+    found = {name: bridge for name in names if (bridge := find_bridge(catalog, name))}
+    return {network: name for name, bridge in found.items() for network in bridge.subnets}
+
+
+def _subnets_of_bridges(catalog: Catalog) -> dict[Network, str]:
+    bridges = [(r.name, cast("Bridge", r.spec)) for r in catalog.of_kind("Bridge")]
+    return {network: name for name, bridge in bridges for network in bridge.subnets}
+
+
 def not_found(catalog: Catalog, kind: str, name: str, location: Location) -> Finding:
     """The finding that a reference leads nowhere, with the nearest name."""
     names = catalog.names(kind)
@@ -80,7 +68,7 @@ def not_found(catalog: Catalog, kind: str, name: str, location: Location) -> Fin
     return Finding(location, message, did_you_mean(name, names), missing=f"{kind}/{name}")
 
 
-def automatic_families(interface: InterfaceSpec, bridge: BridgeRole) -> tuple[int, ...]:
+def automatic_families(interface: InterfaceSpec, bridge: Bridge) -> tuple[int, ...]:
     """The families (4, 6) in which an interface gets a free address.
 
     Where `addresses` is not written: all of the bridge. With `auto` in the list: those of the
@@ -95,7 +83,7 @@ def automatic_families(interface: InterfaceSpec, bridge: BridgeRole) -> tuple[in
     return tuple(family for family in families if family not in given)
 
 
-def gateway_interface(catalog: Catalog, container: ContainerRole) -> InterfaceSpec | None:
+def gateway_interface(catalog: Catalog, container: Container) -> InterfaceSpec | None:
     """The interface that the default route leads through, or None."""
     for interface in container.attachments:
         if interface.gateway:

@@ -29,7 +29,6 @@ from reconciler.manifest.problem import Problem
 from reconciler.manifest.scalar import Scalar, parse_plain
 from reconciler.manifest.source_text import (
     ManifestFile,
-    Place,
     SourceText,
     UnreadableError,
     decode,
@@ -217,10 +216,7 @@ class _Reader:
 
     def _refuse(self, event: Event, message: str, hint: str = "") -> None:
         self._sound = False
-        place = place_of(event)
-        if event.__class__ is AliasEvent:
-            place = Place(place.line, place.column, event.end_mark.column - place.column + 1)
-        self._problems.append(self._source.problem(place, message, hint))
+        self._problems.append(self._source.problem(place_of(event), message, hint))
 
     def _report(self, error: UnreadableError) -> None:
         self._problems.append(self._source.problem(error.place, error.message, error.hint))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import yaml
-from yaml.events import ScalarEvent
+from yaml.events import AliasEvent, ScalarEvent
 
 from reconciler.manifest.json_events import json_events
 from reconciler.manifest.source_text import Place, UnreadableError
@@ -32,7 +32,7 @@ def place_of(event: Event) -> Place:
     """Where an event stands. A token of several lines is marked to the end of its first."""
     start, end = event.start_mark, event.end_mark
     length = end.column - start.column if end.line == start.line else 2**20
-    if isinstance(event, ScalarEvent):
+    if isinstance(event, ScalarEvent | AliasEvent):
         return Place(start.line + 1, start.column + 1, length)
     return Place(start.line + 1, start.column + 1)
 

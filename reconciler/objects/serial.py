@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from ipaddress import ip_address, ip_interface, ip_network
 from typing import Any
@@ -10,9 +11,13 @@ from reconciler.core.object import KernelObject
 from reconciler.errors import ReconcilerError
 from reconciler.objects import OBJECTS
 
-_READERS = {"interface": ip_interface, "destination": ip_network, "via": ip_address}
+_READERS: Mapping[str, Callable[[Any], Any]] = {
+    "interface": ip_interface,
+    "destination": ip_network,
+    "via": ip_address,
+}
 _DESIRED_ONLY = {"after"}
-_TYPES = {kind.__name__: kind for kind in OBJECTS}
+_TYPES: Mapping[str, Callable[..., KernelObject]] = {kind.__name__: kind for kind in OBJECTS}
 
 
 class SerialError(ReconcilerError):
