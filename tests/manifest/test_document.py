@@ -196,7 +196,7 @@ def test_places_lead_to_keys_and_values():
     assert look_up(first, ("a", 0, "b")) == Place(3, 8, 5)
     assert look_up(first, ("a", 0, "b", KEY)) == Place(3, 5, 1)
     assert look_up(first, ("a", 0, "e")) == Place(4, 5, 1)  # empty: its key
-    assert look_up(first, ("a", 1, "f", 1)) == Place(5, 12, 4)
+    assert look_up(first, ("a", 1, "f", 1)) == Place(5, 13, 4)
     assert look_up(first, ("a", 1, "x", "y")) == Place(5, 5)  # not there: what is around it
     assert look_up(first, ()) == Place(2, 1)
     assert look_up(second, ("h",)) == Place(7, 4, 1)
@@ -206,7 +206,7 @@ def test_places_lead_to_keys_and_values():
 def test_places_count_characters_and_not_bytes():
     (places,) = find_places(read('{ä€😀: "é", b: c}'))
 
-    assert look_up(places, ("b",)) == Place(1, 16, 1)
+    assert look_up(places, ("b",)) == Place(1, 15, 1)
 
 
 def test_places_of_json_that_only_json_understands():
