@@ -7,7 +7,9 @@ from pathlib import Path
 import rich_click as click
 
 from reconciler.cli import exit_codes, options
-from reconciler.cli.session import Options, open_session, report_errors
+from reconciler.cli.changes_json import render_errors
+from reconciler.cli.output import report_errors
+from reconciler.cli.session import Options, open_session
 from reconciler.host.lock import host_lock
 from reconciler.host.privilege import require_admin
 
@@ -33,7 +35,7 @@ def command(
     Exits with 0 if it converged, 4 if some operations failed or are blocked, 1 on an error, 5 if
     another instance works on this host.
     """
-    with report_errors(output):
+    with report_errors(output, render_errors):
         given = Options(paths, set_name, prune, adopt, allow_empty)
         with open_session(given) as session:
             require_admin("reconciler apply")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -15,11 +16,17 @@ VERSION = 1
 SourceOf = Callable[[str], str]
 """From ``Kind/name`` to ``file:line``; empty where nothing declares it any more."""
 
+_ORDER = ("netns", "device", "address", "route", "sysctl")
+"""Types of objects as people think of them: what lives in a thing comes after it."""
+
+CENTISECONDS = frozenset({"forward_delay", "ageing_time"})
+"""Fields that the kernel counts in hundredths of a second, and people in seconds."""
+
 
 def render_json(
     preview: Preview,
     source_of: SourceOf,
-    warnings: Sequence[str] = (),
+    warnings: Sequence[object] = (),
     errors: Sequence[object] = (),
 ) -> dict[str, Any]:
     """Say what *preview* found, in the form that product promises."""
@@ -27,7 +34,7 @@ def render_json(
         "version": VERSION,
         "inSync": preview.in_sync,
         "summary": summarize(preview.changes, preview.unchanged),
-        "changes": [_change(change, source_of) for change in preview.changes],
+        "changes": [_change(change, source_of) for change in in_order(preview.changes)],
         "warnings": list(warnings),
         "errors": list(errors),
     }
@@ -51,6 +58,28 @@ def summarize(changes: Iterable[Change], unchanged: int) -> dict[str, int]:
     return {action.value: count[action] for action in Action} | {"unchanged": unchanged}
 
 
+def in_order(changes: Iterable[Change]) -> list[Change]:
+    """Sort by resource, and within one by what lives in what; web2 comes before web10."""
+    return sorted(changes, key=_position)
+
+
+def _position(change: Change) -> tuple[object, ...]:
+    key = change.key
+    rank = _ORDER.index(key.type) if key.type in _ORDER else len(_ORDER)
+    return (
+        _natural(change.owner.resource),
+        rank,
+        key.type,
+        _natural(key.netns),
+        _natural(key.name),
+    )
+
+
+def _natural(text: str) -> list[tuple[int, str]]:
+    parts = re.split(r"([0-9]+)", text)
+    return [(int(part), "") if part.isdecimal() else (0, part) for part in parts]
+
+
 def _change(change: Change, source_of: SourceOf) -> dict[str, Any]:
     return {
         "action": change.action.value,
@@ -68,12 +97,14 @@ def _change(change: Change, source_of: SourceOf) -> dict[str, Any]:
 def differences(change: Change) -> tuple[Difference, ...]:
     """The fields of a change; of a new object all that are set, of a deleted one all it had."""
     if change.differences:
-        return change.differences
-    if change.action is Action.DELETE and change.before is not None:
-        return tuple(Difference(n, v, None) for n, v in _fields(change.before))
-    if change.before is None and change.after is not None:
-        return tuple(Difference(n, None, v) for n, v in _fields(change.after))
-    return ()
+        found: Iterable[Difference] = change.differences
+    elif change.action is Action.DELETE and change.before is not None:
+        found = (Difference(n, v, None) for n, v in _fields(change.before))
+    elif change.before is None and change.after is not None:
+        found = (Difference(n, None, v) for n, v in _fields(change.after))
+    else:
+        found = ()
+    return tuple(_in_seconds(d) if d.field in CENTISECONDS else d for d in found)
 
 
 def _fields(item: KernelObject) -> Iterable[tuple[str, object]]:
@@ -81,6 +112,16 @@ def _fields(item: KernelObject) -> Iterable[tuple[str, object]]:
     return [(name, value) for name, value in values if value not in {None, ""}]
 
 
+def _in_seconds(difference: Difference) -> Difference:
+    before, after = (
+        value / 100 if isinstance(value, int) else value
+        for value in (difference.before, difference.after)
+    )
+    return Difference(difference.field, before, after)
+
+
 def plain(value: object) -> object:
     """A value that JSON has: numbers, truth and text as they are, addresses as text."""
-    return value if value is None or isinstance(value, bool | int | str) else str(value)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)

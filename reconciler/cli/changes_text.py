@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
-import click
+import rich_click as click
 
 from reconciler.agent.reconcile import Preview
-from reconciler.cli.changes_json import SourceOf, differences, plain, summarize
-from reconciler.core.diff import Action, Change
+from reconciler.cli.changes_json import (
+    CENTISECONDS,
+    SourceOf,
+    differences,
+    in_order,
+    plain,
+    summarize,
+)
+from reconciler.core.diff import Action, Change, Difference
 from reconciler.core.object import KernelObject
 from reconciler.objects import Namespace, Veth
 
@@ -20,26 +27,33 @@ COLOURS = {
     Action.DELETE: "red",
     Action.BLOCKED: "bright_red",
 }
-_SHOWN_ALONE = 6
-"""Fields of a new object that stand on its line; they are facts, not differences."""
+_OBVIOUS = ("not on the host", "no longer declared", "not as declared")
+"""Ends of reasons that the sign and the fields have said already."""
 
 
-def render_text(preview: Preview, source_of: SourceOf) -> Iterator[str]:
-    """Yield the lines of a diff; the last one counts."""
-    ordered = sorted(preview.changes, key=lambda c: (c.owner, c.key))
-    for resource, changes in groupby(ordered, key=lambda c: c.owner.resource):
-        source = source_of(resource)
-        yield click.style(resource, bold=True) + (f"  {source}" if source else "")
-        for change in changes:
-            yield from _lines(change)
+def render_text(
+    changes: Iterable[Change], source_of: SourceOf, undeclared: str = "no longer declared"
+) -> Iterator[str]:
+    """Yield the lines of a diff: a heading for each resource, a line or more for each change.
+
+    Args:
+        changes: In any order.
+        source_of: Where a resource is declared, for its heading.
+        undeclared: What the heading says of one that is declared nowhere.
+    """
+    for resource, group in groupby(in_order(changes), key=lambda c: c.owner.resource):
+        heading = click.style(resource, bold=True)
+        place = source_of(resource) or undeclared
+        yield f"{heading}  {place}" if place else heading
+        for change in group:
+            yield from render_change(change)
         yield ""
-    yield closing_line(preview)
 
 
 def closing_line(preview: Preview) -> str:
     """Count what there is to do."""
     if preview.in_sync:
-        return f"In sync: {preview.unchanged} objects are as declared."
+        return in_sync_line(preview)
     counts = summarize(preview.changes, preview.unchanged)
     unchanged = counts.pop("unchanged")
     blocked = counts.pop("blocked")
@@ -48,24 +62,42 @@ def closing_line(preview: Preview) -> str:
     return f"Plan: {', '.join(parts)}; {unchanged} unchanged."
 
 
-def _lines(change: Change) -> Iterator[str]:
-    colour = COLOURS[change.action]
-    sign = click.style(change.action.sign, fg=colour)
-    match change.action:
-        case Action.CREATE | Action.DELETE:
-            facts = _facts(change)
-            yield f"  {sign} {change.key}{where(change.after or change.before)}{facts}"
-            return
-        case Action.BLOCKED:
-            yield f"  {sign} {change.key}{where(change.after)}: {change.reason}"
-        case _:
-            yield f"  {sign} {change.key}{where(change.after)}  ({change.reason})"
-    for difference in change.differences:
-        before, after = _value(difference.before), _value(difference.after)
-        yield f"      {difference.field}: {before} → {after}"
+def in_sync_line(preview: Preview) -> str:
+    """Say that there is nothing to do."""
+    objects = "object is" if preview.unchanged == 1 else "objects are"
+    return f"In sync: {preview.unchanged} {objects} as declared."
 
 
-def where(item: KernelObject | None) -> str:
+def render_withheld(preview: Preview) -> Iterator[str]:
+    """Say what differs and is left alone, because pruning or a resource is switched off."""
+    kept = [c for c in preview.decision.withheld if c.action is Action.DELETE]
+    if kept:
+        what = "1 object" if len(kept) == 1 else f"{len(kept)} objects"
+        yield f"Left alone: {what} of this set that nothing here declares; --prune deletes."
+    others = {c.owner.resource for c in preview.decision.withheld if c.action is not Action.DELETE}
+    if others:
+        yield f"Left alone: {', '.join(sorted(others))}, suspended by an annotation."
+
+
+def render_change(change: Change) -> Iterator[str]:
+    """Yield the lines of one change; a single field stands on the first."""
+    sign = click.style(change.action.sign, fg=COLOURS[change.action])
+    head = f"  {sign} {change.key}{_other_end(change.after or change.before)}"
+    if change.action is Action.BLOCKED:
+        head += f": {change.reason.removeprefix(f'{change.key} ')}"
+    elif change.reason and not change.reason.endswith(_OBVIOUS):
+        head += f"  ({change.reason})"
+    elif change.action is Action.CREATE:
+        head += _facts(change)
+    elif len(change.differences) == 1:
+        yield f"{head}  {_difference(differences(change)[0])}"
+        return
+    yield head
+    for difference in differences(change) if change.differences else ():
+        yield f"      {_difference(difference)}"
+
+
+def _other_end(item: KernelObject | None) -> str:
     """Say what the key alone does not: where the other end of a pair is."""
     match item:
         case Veth() if item.peer_netns is not None:
@@ -76,24 +108,34 @@ def where(item: KernelObject | None) -> str:
 
 
 def _facts(change: Change) -> str:
-    item = change.after or change.before
-    if change.action is Action.DELETE or isinstance(item, Namespace):
+    """The fields of a new object; what both ends of a pair have is said once."""
+    if isinstance(change.after, Namespace):
         return ""
+    values = {d.field: d.after for d in differences(change) if d.after is not False}
     hidden = {"peer_netns", "peer_name"}
-    facts = [
-        _fact(d.field, d.after)
-        for d in differences(change)
-        if d.field not in hidden and d.after is not False
-    ]
-    return f"  {', '.join(facts[:_SHOWN_ALONE])}" if facts else ""
+    hidden |= {f"peer_{name}" for name in values if values.get(f"peer_{name}") == values[name]}
+    facts = [_fact(name, value) for name, value in values.items() if name not in hidden]
+    return f"  {', '.join(facts)}" if facts else ""
 
 
 def _fact(field: str, value: object) -> str:
-    words = field.replace("_", " ")
-    return words if value is True else f"{words} {plain(value)}"
+    if value is True:
+        return _words(field)
+    return f"{_words(field)} {_value(field, value)}".lstrip()
 
 
-def _value(value: object) -> str:
+def _difference(difference: Difference) -> str:
+    field = difference.field
+    before, after = _value(field, difference.before), _value(field, difference.after)
+    return f"{_words(field)} {before} → {after}".lstrip()
+
+
+def _words(field: str) -> str:
+    """Name a field; a parameter has only one, which needs no name."""
+    return "" if field == "value" else field.replace("_", " ")
+
+
+def _value(field: str, value: object) -> str:
     match value:
         case None:
             return "(unset)"
@@ -104,9 +146,4 @@ def _value(value: object) -> str:
         case "":
             return "(none)"
         case _:
-            return str(value)
-
-
-def render_failures(lines: Iterable[str]) -> str:
-    """Mark what failed, for standard error."""
-    return "\n".join(click.style("failed: ", fg="red") + line for line in lines)
+            return f"{plain(value)} s" if field in CENTISECONDS else str(value)

@@ -7,7 +7,9 @@ from pathlib import Path
 import rich_click as click
 
 from reconciler.cli import exit_codes, options
-from reconciler.cli.session import Options, open_session, report_errors
+from reconciler.cli.changes_json import render_errors
+from reconciler.cli.output import report_errors
+from reconciler.cli.session import Options, open_session
 from reconciler.host.recorded import RecordedHost
 
 
@@ -19,7 +21,8 @@ from reconciler.host.recorded import RecordedHost
 @options.output("text", "json")
 @click.option(
     "--against",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=click.Path(path_type=Path),
+    metavar="SNAPSHOT",
     envvar="RECONCILER_AGAINST",
     help="Compare with a recorded host (see snapshot) instead of this one; needs no privilege.",
 )
@@ -36,7 +39,7 @@ def command(
 
     Exits with 0 if it is in sync, 2 if there are changes, 1 on an error.
     """
-    with report_errors(output):
+    with report_errors(output, render_errors):
         given = Options(paths, set_name, prune, adopt, allow_empty)
         host = RecordedHost.load(against, set_name) if against else None
         with open_session(given, host) as session:

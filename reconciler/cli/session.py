@@ -1,29 +1,27 @@
-"""Session: what diff, apply and their kin share: manifests read, a host opened, results printed."""
+"""Session: what diff and apply share, manifests read and a host opened."""
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
 
-import click
+import rich_click as click
 
 from reconciler.agent.reconcile import Preview, Report, preview, reconcile
 from reconciler.agent.source import Loaded, load
-from reconciler.cli.changes_json import render_errors, render_json
-from reconciler.cli.changes_text import closing_line, render_failures, render_text
-from reconciler.cli.exit_codes import ERROR
+from reconciler.cli.changes_json import render_json
+from reconciler.cli.changes_text import closing_line, render_text, render_withheld
+from reconciler.cli.output import print_json, print_warnings
+from reconciler.cli.report import print_report, render_report
 from reconciler.core.policy import Policy
 from reconciler.core.state import State
-from reconciler.errors import ReconcilerError
 from reconciler.host.base import Host
 from reconciler.host.linux import LinuxHost
 from reconciler.kinds.expand import expand_catalog
 from reconciler.kinds.inert import inert_fields
-from reconciler.manifest.problem import ManifestErrors
+from reconciler.manifest.problem import Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +35,7 @@ class Options:
     allow_empty: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Session:
     """One revision of the manifests and one host."""
 
@@ -55,10 +53,10 @@ class Session:
             suspended=frozenset(r.id for r in self.loaded.catalog if r.suspended),
         )
 
-    @property
-    def warnings(self) -> list[str]:
+    @cached_property
+    def warnings(self) -> tuple[Problem, ...]:
         """What is declared and has no effect yet."""
-        return [problem.render() for problem in inert_fields(self.loaded.catalog)]
+        return inert_fields(self.loaded.catalog)
 
     def expand(self, observed: State) -> State:
         """Say what is desired, given what is there."""
@@ -80,38 +78,23 @@ class Session:
     def print_preview(self, found: Preview, output: str) -> None:
         """Print a diff."""
         if output == "json":
-            print_json(render_json(found, self.source_of, self.warnings))
+            warnings = [warning.to_dict() for warning in self.warnings]
+            print_json(render_json(found, self.source_of, warnings))
             return
         print_warnings(self.warnings)
-        for line in render_text(found, self.source_of):
-            click.echo(line, color=colour())
+        for line in render_text(found.changes, self.source_of):
+            click.echo(line)
+        for line in (closing_line(found), *render_withheld(found)):
+            click.echo(line)
 
     def print_report(self, report: Report, output: str) -> None:
         """Print what an apply did, and what it left."""
-        failures = [
-            self._failure(str(o.operation), str(o.operation.owner), o.error or "")
-            for o in report.failures
-        ]
         if output == "json":
-            found = render_json(report.preview, self.source_of, self.warnings, failures)
-            print_json(found | {"inSync": report.converged})
+            warnings = [warning.to_dict() for warning in self.warnings]
+            print_json(render_report(report, self.source_of, warnings))
             return
         print_warnings(self.warnings)
-        for line in render_text(report.preview, self.source_of):
-            click.echo(line, color=colour())
-        if failures:
-            click.echo(render_failures(failures), err=True, color=colour(sys.stderr))
-        self._print_ending(report)
-
-    def _failure(self, operation: str, owner: str, error: str) -> str:
-        source = self.source_of(owner)
-        return f"{operation} of {owner}{f' ({source})' if source else ''}: {error}"
-
-    def _print_ending(self, report: Report) -> None:
-        if report.converged and report.outcomes:
-            click.echo(f"Converged: {len(report.outcomes)} operations.")
-        elif not report.converged:
-            click.echo(f"Not converged. {closing_line(report.after)}", err=True)
+        print_report(report, self.source_of)
 
 
 @contextmanager
@@ -126,42 +109,3 @@ def open_session(options: Options, host: Host | None = None) -> Iterator[Session
         yield Session(loaded, options, linux)
     finally:
         linux.close()
-
-
-@contextmanager
-def report_errors(
-    output: str, render: Callable[[Sequence[object]], dict[str, Any]] = render_errors
-) -> Iterator[None]:
-    """Print errors that a user can act on in the way that was asked for."""
-    try:
-        yield
-    except ManifestErrors as errors:
-        if output == "json":
-            print_json(render([problem.to_dict() for problem in errors.problems]))
-        else:
-            click.echo(str(errors), err=True)
-        raise click.exceptions.Exit(ERROR) from None
-    except ReconcilerError as error:
-        if output == "json":
-            print_json(render([{"message": str(error)}]))
-        raise
-
-
-def print_json(value: object) -> None:
-    """Print one JSON object."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
-
-
-def print_warnings(warnings: Sequence[str]) -> None:
-    """Print warnings where they do not disturb what is piped."""
-    for warning in warnings:
-        click.echo(f"{click.style('warning:', fg='yellow')} {warning}", err=True)
-
-
-def colour(stream: Any = None) -> bool | None:
-    """Colour on a terminal, unless NO_COLOR says no (no-color.org)."""
-    import os  # noqa: PLC0415 - one look at the environment
-
-    if os.environ.get("NO_COLOR"):
-        return False
-    return None if stream is None else bool(stream.isatty())

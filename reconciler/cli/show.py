@@ -8,7 +8,7 @@ from dataclasses import asdict
 import rich_click as click
 
 from reconciler.cli import exit_codes, options
-from reconciler.cli.session import print_json, report_errors
+from reconciler.cli.output import print_json, report_errors
 from reconciler.host.linux import LinuxHost
 from reconciler.objects.topology import Interface, Topology, draw
 
@@ -20,7 +20,7 @@ def command(output: str) -> int:
 
     What brctl show and ip -br addr print, in all namespaces at once. Changes nothing.
     """
-    with report_errors(output):
+    with report_errors(output, lambda errors: {"version": 1, "errors": list(errors)}):
         host = LinuxHost()
         try:
             topology = draw(host.observe())

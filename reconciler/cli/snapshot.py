@@ -8,7 +8,7 @@ import rich_click as click
 
 from reconciler import __version__
 from reconciler.cli import exit_codes, options
-from reconciler.cli.session import print_json
+from reconciler.cli.output import print_json
 from reconciler.host.base import Interest
 from reconciler.host.linux import LinuxHost
 from reconciler.host.recorded import render_snapshot

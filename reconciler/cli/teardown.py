@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import rich_click as click
 
 from reconciler.agent.reconcile import Report, reconcile
 from reconciler.cli import exit_codes, options
-from reconciler.cli.changes_json import render_json
-from reconciler.cli.changes_text import closing_line, render_failures, render_text
-from reconciler.cli.session import colour, print_json, report_errors
+from reconciler.cli.changes_json import render_errors
+from reconciler.cli.output import print_json, report_errors
+from reconciler.cli.report import print_report, render_report
 from reconciler.core.policy import Policy
 from reconciler.core.state import State
 from reconciler.host.linux import LinuxHost
@@ -33,16 +36,17 @@ def command(set_name: str, all_sets: bool, output: str, run_dir: Path) -> int:
 
     Kernel parameters stay as they are. Exits with 0, or 4 if something could not be removed.
     """
-    with report_errors(output):
+    with report_errors(output, render_errors):
         require_admin("reconciler teardown")
         with host_lock(run_dir, "reconciler teardown"):
             names = _sets() if all_sets else [set_name]
-            reports = [_teardown(name) for name in names]
-        for report in reports:
-            _print(report, output)
-        if not reports:
-            click.echo("Nothing here is ours.")
-    return exit_codes.OK if all(report.converged for report in reports) else exit_codes.FAILED
+            reports = {name: _teardown(name) for name in names}
+    if output == "json":
+        print_json(_render(list(reports.values())))
+    else:
+        _print(reports, all_sets=all_sets)
+    converged = all(report.converged for report in reports.values())
+    return exit_codes.OK if converged else exit_codes.FAILED
 
 
 def _sets() -> list[str]:
@@ -61,17 +65,25 @@ def _teardown(set_name: str) -> Report:
         host.close()
 
 
-def _print(report: Report, output: str) -> None:
-    failures = [f"{o.operation} of {o.operation.owner}: {o.error}" for o in report.failures]
-    if output == "json":
-        found = render_json(report.preview, lambda _: "", errors=failures)
-        print_json(found | {"inSync": report.converged})
+def _render(reports: Sequence[Report]) -> dict[str, Any]:
+    """One object for all sets together, of the form that apply prints."""
+    found = [render_report(report, lambda _: "") for report in reports]
+    summary = Counter[str]()
+    for one in found:
+        summary.update(one["summary"])
+    return render_errors([error for one in found for error in one["errors"]]) | {
+        "inSync": all(one["inSync"] for one in found),
+        "summary": render_errors(())["summary"] | summary,
+        "changes": [change for one in found for change in one["changes"]],
+    }
+
+
+def _print(reports: dict[str, Report], *, all_sets: bool) -> None:
+    if not any(report.preview.changes for report in reports.values()):
+        whose = "any set" if all_sets else f"set {', '.join(reports)}"
+        click.echo(f"Nothing to remove: nothing on this host belongs to {whose}.")
         return
-    for line in render_text(report.preview, lambda _: ""):
-        click.echo(line, color=colour())
-    if failures:
-        click.echo(render_failures(failures), err=True, color=colour())
-    if report.converged:
-        click.echo(f"Removed: {len(report.outcomes)} operations.")
-    else:
-        click.echo(f"Not all is gone. {closing_line(report.after)}", err=True)
+    for name, report in reports.items():
+        if all_sets:
+            click.secho(f"Set {name}", bold=True)
+        print_report(report, lambda _: "", undeclared="")

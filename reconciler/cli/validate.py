@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
+from typing import Any
 
 import rich_click as click
 
 from reconciler.agent.source import load
 from reconciler.cli import exit_codes, options
-from reconciler.cli.session import report_errors
+from reconciler.cli.output import print_json, print_warnings, report_errors
+from reconciler.kinds.inert import inert_fields
+
+VERSION = 1
 
 
 @click.command("validate")
@@ -20,11 +24,25 @@ def command(paths: tuple[str, ...], allow_empty: bool, output: str) -> int:
 
     Exits with 0 if they are valid, 1 if not.
     """
-    with report_errors(output):
+    with report_errors(output, lambda errors: _render(0, errors=errors)):
         loaded = load(paths, allow_empty=allow_empty)
-    count = len(loaded.catalog.resources)
+    count = len(loaded.catalog)
+    warnings = inert_fields(loaded.catalog)
     if output == "json":
-        click.echo(json.dumps({"version": 1, "valid": True, "resources": count, "errors": []}))
-    else:
-        click.echo(f"{count} resources are valid.")
+        print_json(_render(count, warnings=[warning.to_dict() for warning in warnings]))
+        return exit_codes.OK
+    print_warnings(warnings)
+    click.echo("1 resource is valid." if count == 1 else f"{count} resources are valid.")
     return exit_codes.OK
+
+
+def _render(
+    resources: int, warnings: Sequence[object] = (), errors: Sequence[object] = ()
+) -> dict[str, Any]:
+    return {
+        "version": VERSION,
+        "valid": not errors,
+        "resources": resources,
+        "warnings": list(warnings),
+        "errors": list(errors),
+    }

@@ -119,7 +119,7 @@ class _Comparison:
             foreign = () if key in self.ours else (key,)
         if not foreign and after.mark is Mark.WORDS:
             differences = (*differences, *self._renamed(key, owner))
-        if not differences and not foreign:
+        if not differences and (not foreign or self._lives_in_ours(after)):
             return None
         others, displaced = self._occupants(after)
         replaced = _replaced(before, after, differences) or bool(displaced)
@@ -134,6 +134,15 @@ class _Comparison:
             in_the_way=(*foreign, *others),
             displaces=displaced,
         )
+
+    def _lives_in_ours(self, after: KernelObject) -> bool:
+        """Does it inherit its owner, from something that is ours.
+
+        An address without our number on our device, exactly as declared (somebody put it back by
+        hand), is what we want. It needs no change, so it is nobody's business that it has no mark.
+        """
+        parents = map(self.observed.resolve, after.parents)
+        return after.mark is Mark.INHERITED and any(parent in self.ours for parent in parents)
 
     def _renamed(self, key: Key, owner: Owner) -> tuple[Difference, ...]:
         said = self.observed.owners[key]

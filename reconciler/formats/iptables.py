@@ -8,10 +8,10 @@
     COMMIT                                   the table is complete
     # Table `nat' is incompatible, use 'nft' tool.
 
-Every line is kept as it was printed, so that `render(parse(text)) == text` for every ruleset, whoever
-wrote it. What has no meaning here (remarks, warnings, lines of hand-made files) stays a plain `str`.
-Nothing but the name of its chain is read from a rule until somebody asks: a host may have a hundred
-thousand of them. A comment may hold line breaks; such a rule is one line here.
+Every line is kept as it was printed, so that `render(parse(text)) == text` for every ruleset,
+whoever wrote it. What has no meaning here (remarks, warnings, lines of hand-made files) stays a
+plain `str`. Nothing but the name of its chain is read from a rule until somebody asks: a host may
+have a hundred thousand of them. A comment may hold line breaks; such a rule is one line here.
 
 Sources: iptables-save(8), iptables-restore(8), iptables/xtables-save.c.
 """
@@ -119,7 +119,7 @@ class Table:
 
     @property
     def name(self) -> str:
-        """Filter, nat, mangle, raw or security."""
+        """What follows the star: filter, nat, mangle, raw or security."""
         return self.head[1:].strip()
 
 
@@ -196,7 +196,7 @@ def _render_part(part: Table | str) -> Iterator[str]:
 def _split_lines(text: str) -> tuple[list[str], str]:
     """Split into lines, a rule with line breaks in its comment being one; and what ends the last.
 
-    Only "\n" divides lines: what else str.splitlines knows may stand in a comment.
+    Only LF divides lines: what else str.splitlines knows may stand in a comment.
     """
     lines = _split_around_strings(text) if _OPEN_STRING.search(text) else text.split("\n")
     end = "\n"

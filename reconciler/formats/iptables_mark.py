@@ -3,9 +3,10 @@
     -m comment --comment "reconciler default Container/web1 8080->80/tcp #q5eqnr2cmlxvzu4a"
                           us         set     resource       what         hash
 
-iptables-save spells a rule differently from how it was written (``-m tcp`` and ``/32`` are added, 0x50
-becomes 80), so that text cannot be compared. The hash says what was written: 80 bits over the chain,
-the arguments, the other words of the mark, and a number that tells equal rules of a chain apart.
+iptables-save spells a rule differently from how it was written (``-m tcp`` and ``/32`` are added,
+0x50 becomes 80), so that text cannot be compared. The hash says what was written: 80 bits over the
+chain, the arguments, the other words of the mark, and a number that tells equal rules of a chain
+apart.
 """
 
 from __future__ import annotations

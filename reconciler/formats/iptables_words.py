@@ -24,7 +24,7 @@ def split_words(text: str) -> Sequence[str]:
     if '"' not in text and "\t" not in text and "\n" not in text:
         words = text.split(" ")
         return [word for word in words if word] if "" in words else words
-    return [_unquote(quoted) if not bare else bare for quoted, bare in _WORD.findall(text)]
+    return [bare or _unquote(quoted) for quoted, bare in _WORD.findall(text)]
 
 
 def comments(text: str) -> Sequence[str]:

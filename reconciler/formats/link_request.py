@@ -116,10 +116,16 @@ def set_link(
 
     Args:
         link: Its index, or its name.
-        settings: What to change. By name, a device cannot be renamed.
+        settings: What to change.
         bridge: Attributes of a bridge.
         port: Attributes of a port; it must be one before this request. Not together with `bridge`.
+
+    Raises:
+        ValueError: A new name for a device that is given by name: of two names the kernel would
+            take the second for the one to look up, and change another device.
     """
+    if isinstance(link, str) and settings.name is not None:
+        raise ValueError(f"{link} has to be renamed by its index")
     info = render_bridge(bridge) if bridge else render_port(port) if port else b""
     if isinstance(link, int):
         return Request(RTM_NEWLINK, 0, _render_body(link, settings, info))

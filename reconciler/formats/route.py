@@ -189,9 +189,9 @@ def _scope(route: RouteSpec) -> int:
 
 def _render_route(route: RouteSpec, scope: int) -> bytes:
     destination, family = route.destination, address_family(route.destination.network_address)
-    table = route.table if route.table < 256 else 0
     flags = RTNH_F_ONLINK if route.onlink else 0
-    header = (family, destination.prefixlen, 0, 0, table, route.protocol, scope, route.type, flags)
+    header = (family, destination.prefixlen, 0, 0, 0, route.protocol, scope, route.type, flags)
+    # The header has eight bits for the table, so it says 0 and the attribute all 32.
     body = _ROUTE.pack(*header) + render_u32(RTA_TABLE, route.table)
     if destination.prefixlen:
         body += render_attribute(RTA_DST, destination.network_address.packed)

@@ -15,8 +15,24 @@ from reconciler.core.object import HOST, KernelObject, Key, Mark, Owner
 from reconciler.core.plan import Operation, Plan, Verb
 from reconciler.core.state import State
 from reconciler.host.base import Interest
-from reconciler.objects import Address, BridgeDevice, Namespace, OtherDevice, Route, Sysctl, Veth
-from reconciler.objects.keys import IPV6_SWITCH, device_key, ipv6_switch_key, netns_needs
+from reconciler.objects import (
+    Address,
+    BridgeDevice,
+    Directory,
+    File,
+    Namespace,
+    OtherDevice,
+    Route,
+    Sysctl,
+    Veth,
+)
+from reconciler.objects.keys import (
+    IPV6_SWITCH,
+    device_key,
+    directory_key,
+    ipv6_switch_key,
+    netns_needs,
+)
 
 MAX_PORTS = 1023  # BR_MAX_PORTS less port 0, net/bridge/br_private.h
 MIN_IPV6_MTU = 1280  # RFC 8200, section 5
@@ -161,6 +177,8 @@ class FakeHost:
                 self._check_address(item)
             case Route():
                 self._check_route(item)
+            case File() if directory_key(item.directory) not in self.objects:
+                raise Refusal("ENOENT: No such file or directory")
             case _:
                 pass
 
@@ -224,6 +242,8 @@ class FakeHost:
                 self._drop_on(item.netns, item.name)
             case Address():
                 self._drop_routes_without_address(item)
+            case Directory():
+                self._drop(lambda o: isinstance(o, File) and o.directory == item.path)
             case _:
                 pass
 
@@ -235,16 +255,26 @@ class FakeHost:
         self._rename_contents(before, after)
 
     def _rename_contents(self, before: KernelObject, after: KernelObject) -> None:
-        """Addresses follow a renamed peer; routes die with a device that goes down."""
+        """Addresses follow a renamed peer; a device that goes down loses routes and all of IPv6."""
         if isinstance(before, Veth) and isinstance(after, Veth):
             if before.peer_name != after.peer_name:
                 self._move(before.peer_netns, before.peer_name, after.peer_name)
-            if not after.peer_up:
-                self._drop_routes(after.peer_netns, after.peer_name)
-            if not after.up:
-                self._drop_routes(after.netns, after.name)
-        if isinstance(after, BridgeDevice) and not after.up:
-            self._drop_routes(after.netns, after.name)
+            self._settle(after.peer_netns, after.peer_name, up=after.peer_up, mtu=after.peer_mtu)
+        if isinstance(after, BridgeDevice | Veth):
+            self._settle(after.netns, after.name, up=after.up, mtu=after.mtu)
+
+    def _settle(
+        self, netns: str | None, device: str | None, *, up: bool | None, mtu: int | None
+    ) -> None:
+        """Drop what a device does not keep that is down, or too narrow for IPv6 (RFC 8200)."""
+        if not up:
+            self._drop(lambda o: isinstance(o, Route) and (o.netns, o.device) == (netns, device))
+        if not up or (mtu or MIN_IPV6_MTU) < MIN_IPV6_MTU:
+            self._drop(
+                lambda o: isinstance(o, Address | Route)
+                and _version(o) == 6
+                and (o.netns, o.device) == (netns, device)
+            )
 
     def _move(self, netns: str | None, old: str | None, new: str | None) -> None:
         for key, item in list(self.objects.items()):
@@ -269,9 +299,6 @@ class FakeHost:
                 and (o.key.netns, o.device) == (netns, device)
             )
         )
-
-    def _drop_routes(self, netns: str | None, device: str | None) -> None:
-        self._drop(lambda o: isinstance(o, Route) and (o.netns, o.device) == (netns, device))
 
     def _drop_routes_without_address(self, gone: Address) -> None:
         version = gone.interface.version

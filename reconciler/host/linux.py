@@ -14,6 +14,7 @@ from reconciler.formats.address import dump_addresses, parse_address
 from reconciler.formats.link import dump_links, parse_link
 from reconciler.formats.route import dump_routes, parse_route
 from reconciler.host.base import Interest
+from reconciler.host.folders import read_folders, read_resolvers
 from reconciler.host.kernel import Kernel, list_sysctls, read_sysctl
 from reconciler.host.named_namespaces import leftovers, list_namespaces
 from reconciler.host.namespaces import inside
@@ -46,7 +47,8 @@ class LinuxHost:
             PrivilegeError: A namespace may not be entered.
         """
         self._kernel.forget()
-        return parse_state(self._dumps(interest), self.set_name)
+        folders = [*read_folders(), *read_resolvers()]
+        return parse_state(self._dumps(interest), self.set_name, folders)
 
     def execute(self, plan: Plan) -> Iterator[Outcome]:
         """Carry out *plan*; what the kernel refuses is an outcome."""

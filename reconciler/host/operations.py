@@ -7,6 +7,7 @@ Seen on Linux 6.18: deleting an IPv4 address takes its secondaries along unless 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from reconciler.core.object import HOST
 from reconciler.core.plan import Operation, Verb
@@ -14,6 +15,7 @@ from reconciler.errors import HostError
 from reconciler.formats.link import parse_link
 from reconciler.formats.link_request import ADDR_GEN_MODE_NONE, LinkSettings, set_link
 from reconciler.formats.netlink import Request
+from reconciler.host.folders import make_folder, remove_file, remove_folder, write_file
 from reconciler.host.kernel import Kernel, OperationError
 from reconciler.host.link_removal import delete_links
 from reconciler.host.named_namespaces import make_namespace, remove_namespace
@@ -21,6 +23,8 @@ from reconciler.host.netlink_socket import NetlinkSocket
 from reconciler.objects import (
     Address,
     BridgeDevice,
+    Directory,
+    File,
     Namespace,
     OtherDevice,
     Route,
@@ -38,8 +42,9 @@ from reconciler.objects.observed import LOOPBACK
 from reconciler.objects.route import render_route, render_route_removal
 from reconciler.objects.veth import render_end_changes, render_veth
 
-GONE = {"ENODEV", "ESRCH", "EADDRNOTAVAIL", "ENOENT"}
-"""Refusals that mean a delete has nothing left to do."""
+GONE = {"ENODEV", "ESRCH", "EADDRNOTAVAIL", "ENOENT", "ENXIO"}
+"""Refusals that mean a delete has nothing left to do. ENXIO: the MTU has gone below 1280 since, and
+all of IPv6 with it."""
 
 
 class Operations:
@@ -88,6 +93,12 @@ class Operations:
                 self._write_route(route)
             case Sysctl() as sysctl:
                 self._kernel.write_sysctl(sysctl.netns, sysctl.name, sysctl.value)
+            case Directory() as directory:
+                self._kernel.counters["files"] += 1
+                make_folder(directory.path, render_mark(operation.owner))
+            case File() as file:
+                self._kernel.counters["files"] += 1
+                write_file(file)
             case other:
                 raise OperationError(f"{other.key} is not something that we make")
 
@@ -140,8 +151,16 @@ class Operations:
     def _mark(self, netns: str, index: int, operation: Operation, *, port: bool = False) -> None:
         # The port of a bridge needs no address of its own, and a link-local one is dear: its
         # neighbour discovery and multicast listening flood every other port.
-        mode = ADDR_GEN_MODE_NONE if port else None
-        words = LinkSettings(alias=render_mark(operation.owner), addr_gen_mode=mode)
+        words = LinkSettings(alias=render_mark(operation.owner))
+        if port:
+            silent = replace(words, addr_gen_mode=ADDR_GEN_MODE_NONE)
+            (reply,) = self._kernel.at(netns).socket.request([set_link(index, silent)])
+            if reply.refusal is None:
+                return
+            # Without IPv6 on the device there is no mode either: an MTU below 1280, or a kernel
+            # that was started without IPv6.
+            if reply.refusal.name != "EAFNOSUPPORT":
+                raise OperationError(str(reply.refusal))
         self._kernel.request(netns, [set_link(index, words)])
 
     def _write_route(self, route: Route) -> None:
@@ -162,7 +181,7 @@ class Operations:
                 self._remark(bridge.netns, index, operation)
             case Veth() as veth:
                 self._set_veth(veth, operation)
-            case Address() | Sysctl():
+            case Address() | Sysctl() | Directory() | File():
                 self._add(operation)
             case Route() as route:
                 self._set_route(route, operation)
@@ -222,6 +241,10 @@ class Operations:
                 self._delete_address(address)
             case Route() as route:
                 self._delete_route(route)
+            case Directory() as directory:
+                remove_folder(directory.path)
+            case File() as file:
+                remove_file(file)
             case _:
                 pass  # a sysctl cannot be deleted
 

@@ -31,6 +31,12 @@ _WORDS: Mapping[int, str] = {
 }
 
 
+_WORDS_OF_LINKS: Mapping[int, str] = {
+    errno.EADDRNOTAVAIL: "a device cannot have this MAC address",
+    errno.EINVAL: "the kernel does not take this name, or one of the other values",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class KernelRefusal:
     """The error that one request met."""
@@ -47,7 +53,7 @@ class KernelRefusal:
         return _name(self.errno)
 
     def __str__(self) -> str:
-        return explain(self.errno, self.message)
+        return explain(self.errno, self.message, self.request)
 
     def error(self) -> HostError:
         """The same, to be raised where nothing can be done without an answer."""
@@ -55,14 +61,16 @@ class KernelRefusal:
         return kind(f"{self.request}: {self}")
 
 
-def explain(number: int, message: str = "") -> str:
+def explain(number: int, message: str = "", request: str = "") -> str:
     """Say in plain words what an errno means here; better are the kernel's own, if it has any.
 
     Args:
         number: A positive errno.
         message: The kernel's extended acknowledgement, or nothing.
+        request: The type of the request, where one errno means several things.
     """
-    words = message or _WORDS.get(number) or os.strerror(number)
+    special = _WORDS_OF_LINKS if request == "RTM_NEWLINK" else {}
+    words = message or special.get(number) or _WORDS.get(number) or os.strerror(number)
     if message and number == errno.EPERM:
         words = f"{message}; {_WORDS[number]}"
     return f"{words} ({_name(number)})"

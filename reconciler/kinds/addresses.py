@@ -89,7 +89,7 @@ def _usable(interface: Interface) -> Interface:
         return interface
     first = first_host(interface.network)
     hint = f"write one inside, as {first}/{interface.network.prefixlen}"
-    raise wrong(f"{interface} is {problem}", hint if first != interface.ip else "")
+    raise wrong(f"{interface} is {problem}", "" if unusable(first, interface.network) else hint)
 
 
 def unusable(address: Address, network: Network) -> str:

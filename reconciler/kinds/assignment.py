@@ -17,15 +17,21 @@ from reconciler.allocate.addresses import (
 )
 from reconciler.core.object import HOST
 from reconciler.core.state import State
+from reconciler.formats.resolver import parse_resolver
 from reconciler.kinds.bridge import Bridge
 from reconciler.kinds.container import Container
 from reconciler.kinds.interface import InterfaceSpec
+from reconciler.kinds.members import (
+    Member,
+    Place,
+    find_members,
+    link_addresses,
+    undeclared_members,
+)
 from reconciler.kinds.places import netns_of
 from reconciler.manifest.catalog import Catalog
-from reconciler.objects import Address
-
-Place = tuple[str, str]
-"""Namespace and device name."""
+from reconciler.objects import Address, File
+from reconciler.objects.file import file_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +44,12 @@ class Assignment:
     """Of every container's interface on a bridge."""
     gateways: Mapping[str, tuple[IPInterface, ...]]
     """Of every Bridge by its name, whether written or found on an external device."""
+    members: Mapping[str, tuple[Member, ...]]
+    """Of every Bridge by its name."""
+    link_addresses: Mapping[str, tuple[IPInterface, ...]]
+    """Of every container by its name."""
+    host_resolver: str
+    """The text of the host's resolv.conf."""
 
     def bridge(self, name: str) -> Bridge:
         """Find a bridge that the catalog's checks have found before."""
@@ -45,6 +57,13 @@ class Assignment:
         if found is None:
             raise LookupError(f"Bridge/{name}")
         return cast("Bridge", found.spec)
+
+    def has_ipv6(self, name: str, spec: Container, netns: str) -> bool:
+        """Tell whether any interface of a container has an IPv6 address."""
+        own = (self.addresses[netns, i.name or ""] for i in spec.attachments)
+        return any(a.version == 6 for found in own for a in found) or any(
+            a.version == 6 for a in self.link_addresses.get(name, ())
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +75,17 @@ class _Port:
     interface: InterfaceSpec
 
 
-def assign_addresses(catalog: Catalog, observed: State, set_name: str) -> Assignment:
-    """Give every interface its addresses."""
+def assign_addresses(
+    catalog: Catalog, observed: State, set_name: str, *, partial: bool = False
+) -> Assignment:
+    """Give every interface its addresses.
+
+    Args:
+        catalog: What is declared.
+        observed: What is there.
+        set_name: Whose things are ours.
+        partial: The catalog is not all of the set; what else is there of it stays.
+    """
     ports = tuple(_ports(catalog))
     gateways = {
         bridge.name: _gateways(cast("Bridge", bridge.spec), observed)
@@ -76,7 +104,22 @@ def assign_addresses(catalog: Catalog, observed: State, set_name: str) -> Assign
     for request in sorted(given):
         addresses[requests[request]].append(given[request])
     ordered = {place: tuple(sorted(found, key=_order)) for place, found in addresses.items()}
-    return Assignment(catalog, set_name, ordered, gateways)
+    members = find_members(catalog, ordered)
+    if partial:
+        for bridge, member in undeclared_members(catalog, observed, set_name):
+            members[bridge] = tuple(sorted((*members.get(bridge, ()), member)))
+    links, resolver = link_addresses(catalog), _host_resolver(observed)
+    return Assignment(catalog, set_name, ordered, gateways, members, links, resolver)
+
+
+def _host_resolver(observed: State) -> str:
+    """The host's resolv.conf, or the one behind it where it names the local stub resolver only."""
+    for path in ("/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"):
+        file = observed.objects.get(file_key(path))
+        if isinstance(file, File) and parse_resolver(file.content or "").reachable:
+            return file.content or ""
+    first = observed.objects.get(file_key("/etc/resolv.conf"))
+    return (first.content or "") if isinstance(first, File) else ""
 
 
 def _order(interface: IPInterface) -> tuple[int, int]:

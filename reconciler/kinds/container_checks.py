@@ -42,7 +42,8 @@ def _check_interface(
         yield Finding(interface_field(spec, number, "gateway"), message, "leave it out")
     if not bridge.subnets:
         return  # an external device's addresses are known only on the host
-    families = {request.address.version for request in interface.addresses if request.address}
+    explicit = [request.address for request in interface.addresses if request.address]
+    families: set[int] = {address.version for address in explicit}
     families.update(automatic_families(interface, bridge))
     if interface.mtu and interface.mtu < IPV6_MTU_MIN and 6 in families:
         message = f"{interface.mtu} is too small for the IPv6 address"

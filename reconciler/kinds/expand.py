@@ -23,18 +23,21 @@ EXPANSIONS: Mapping[str, Expansion] = {
 """The kinds that are made of something; a Check is only an expectation."""
 
 
-def expand_catalog(catalog: Catalog, observed: State, set_name: str) -> State:
+def expand_catalog(
+    catalog: Catalog, observed: State, set_name: str, *, partial: bool = False
+) -> State:
     """Say what is desired.
 
     Args:
         catalog: All resources of one revision.
         observed: What is there: automatic addresses that are in use stay.
         set_name: The set, of which names and MACs are made.
+        partial: The catalog is not all of the set: a file, not a directory.
 
     Raises:
         PoolExhaustedError: A bridge has fewer free addresses than containers.
     """
-    assignment = assign_addresses(catalog, observed, set_name)
+    assignment = assign_addresses(catalog, observed, set_name, partial=partial)
     return State.of(
         (item, Owner(set_name, resource.id))
         for resource in catalog

@@ -9,6 +9,7 @@ from reconciler.allocate.names import mac_address
 from reconciler.core.object import HOST, KernelObject
 from reconciler.kinds.assignment import Assignment
 from reconciler.kinds.bridge import Bridge
+from reconciler.kinds.expand_names import expand_shared_names
 from reconciler.manifest.resource import Resource
 from reconciler.objects import Address, BridgeDevice, Sysctl
 from reconciler.objects.keys import device_parameter
@@ -21,6 +22,7 @@ def expand_bridge(resource: Resource, assignment: Assignment) -> Iterator[Kernel
     """Say which objects a bridge is made of."""
     spec = cast("Bridge", resource.spec)
     device = spec.device_name
+    yield from expand_shared_names(resource, assignment)
     if spec.external:
         yield BridgeDevice(HOST, device, external=True)
         return

@@ -13,7 +13,7 @@ from reconciler.kinds.assignment import Assignment
 from reconciler.kinds.container import Container
 from reconciler.kinds.interface import InterfaceSpec
 from reconciler.kinds.interface import Route as RouteSpec
-from reconciler.kinds.link import Link
+from reconciler.kinds.expand_names import expand_names
 from reconciler.kinds.places import netns_of
 from reconciler.kinds.roles import gateway_interface
 from reconciler.manifest.resource import Resource
@@ -38,13 +38,14 @@ def expand_container(resource: Resource, assignment: Assignment) -> Iterator[Ker
         yield from _interface(resource.name, netns, interface, assignment)
     yield from _default_routes(spec, netns, assignment)
     yield from _routes(spec, netns, assignment)
+    yield from expand_names(resource, assignment)
 
 
 def _sysctls(
     name: str, spec: Container, netns: str, assignment: Assignment
 ) -> Iterator[KernelObject]:
     written = dict(spec.sysctls)
-    needs_ipv6 = _has_ipv6(name, spec, netns, assignment)
+    needs_ipv6 = assignment.has_ipv6(name, spec, netns)
     # Of somebody else's namespace only what our interfaces need is switched.
     if spec.runtime == "netns" or needs_ipv6:
         written.setdefault(IPV6_SWITCH, "0" if needs_ipv6 else "1")
@@ -55,18 +56,6 @@ def _sysctls(
         yield Sysctl(
             netns, parameter, " ".join(value.split()), device if device in devices else None
         )
-
-
-def _has_ipv6(name: str, spec: Container, netns: str, assignment: Assignment) -> bool:
-    for interface in spec.attachments:
-        if any(a.version == 6 for a in assignment.addresses[netns, interface.name or ""]):
-            return True
-    ends = (
-        end
-        for link in assignment.catalog.of_kind("Link")
-        for end in cast("Link", link.spec).endpoints
-    )
-    return any(end.container == name and any(a.version == 6 for a in end.addresses) for end in ends)
 
 
 def _interface(

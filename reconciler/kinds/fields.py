@@ -54,8 +54,10 @@ def whole_number(low: int, high: int, unit: str = "") -> Callable[[object], int]
             return _in_range(_without_leading_zero(value))
         if isinstance(value, int) and not isinstance(value, bool):
             return _in_range(value)
-        if isinstance(value, Float) or not isinstance(value, str):
-            raise wrong(f"{quote(value)} is not {wanted}" if value else f"must be {wanted}")
+        if isinstance(value, Float):
+            raise wrong(f"{quote(value)} is not {wanted}")
+        if not isinstance(value, str):
+            raise wrong(f"must be {wanted}, and is {describe(value)}")
         digits = value.replace("_", "").strip()
         hint = f"write {digits}" if re.fullmatch(r"[1-9][0-9]{,9}", digits) else ""
         raise wrong(f"must be {wanted}, and is the text {quote(value)}", hint)

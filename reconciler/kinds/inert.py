@@ -6,7 +6,7 @@ a wall that is not there; a feature that lands takes its lines out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from reconciler.manifest.catalog import Catalog
@@ -15,9 +15,9 @@ from reconciler.manifest.problem import Problem
 from reconciler.manifest.resource import Resource
 
 FIREWALL = "no firewall rules are written"
-NAMES = "no hosts, hostname or resolv.conf files are written"
 ENGINES = "containers of an engine are not looked for"
 SHAPING = "traffic is not shaped"
+PORTS = "host devices are not plugged in"
 CHECKS = "nothing is tested"
 
 
@@ -49,19 +49,11 @@ INERT = (
     Inert("Bridge", "mode", FIREWALL),
     Inert("Bridge", "bind_address", FIREWALL),
     Inert("Bridge", "hairpin", FIREWALL, lambda value: value is True),
-    Inert("Bridge", "dns", NAMES),
-    Inert("Bridge", "dns_search", NAMES),
-    Inert("Bridge", "dns_options", NAMES),
+    Inert("Bridge", "ports", PORTS),
     Inert("Container", "expose", FIREWALL),
     Inert("Container", "publish", FIREWALL),
     Inert("Container", "publish_all", FIREWALL, lambda value: value is True),
     Inert("Container", "links", FIREWALL),
-    Inert("Container", "hostname", NAMES),
-    Inert("Container", "domainname", NAMES),
-    Inert("Container", "dns", NAMES),
-    Inert("Container", "dns_search", NAMES),
-    Inert("Container", "dns_options", NAMES),
-    Inert("Container", "extra_hosts", NAMES),
     Inert("Container", "runtime", ENGINES, _is_engine),
     Inert("Container", "image", ENGINES),
     Inert("Container", "command", ENGINES),
@@ -74,20 +66,21 @@ INERT = (
 )
 
 
-def inert_fields(catalog: Catalog) -> tuple[Problem, ...]:
+def inert_fields(catalog: Catalog, inert: Iterable[Inert] = INERT) -> tuple[Problem, ...]:
     """What the manifests ask for and does not happen yet, in the order of the files."""
+    by_kind: dict[str, list[Inert]] = {}
+    for one in inert:
+        by_kind.setdefault(one.kind, []).append(one)
     return tuple(
         catalog.problem(resource, finding)
         for resource in catalog
-        for finding in _inert_in(resource)
+        for finding in _inert_in(resource, by_kind.get(resource.kind, ()))
     )
 
 
-def _inert_in(resource: Resource) -> Iterator[Finding]:
+def _inert_in(resource: Resource, inert: Iterable[Inert]) -> Iterator[Finding]:
     spec = resource.spec
-    for inert in INERT:
-        if inert.kind != resource.kind or not spec.is_written(inert.field):
-            continue
-        if inert.holds(getattr(spec, inert.field)):
-            alias = str(type(spec).model_fields[inert.field].alias)
-            yield Finding((alias,), f"has no effect yet: {inert.reason}")
+    for one in inert:
+        if spec.is_written(one.field) and one.holds(getattr(spec, one.field)):
+            alias = str(type(spec).model_fields[one.field].alias)
+            yield Finding((alias,), f"has no effect yet: {one.reason}")

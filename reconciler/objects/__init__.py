@@ -7,17 +7,21 @@ requires and dies with, what the kernel sets by itself, and which fields cannot 
 from reconciler.objects.address import Address
 from reconciler.objects.bridge import BridgeDevice
 from reconciler.objects.device import OtherDevice
+from reconciler.objects.directory import Directory
+from reconciler.objects.file import File
 from reconciler.objects.namespace import Namespace
 from reconciler.objects.route import Route
 from reconciler.objects.sysctl import Sysctl
 from reconciler.objects.veth import Veth
 
-OBJECTS = (Namespace, BridgeDevice, Veth, OtherDevice, Address, Route, Sysctl)
+OBJECTS = (Namespace, BridgeDevice, Veth, OtherDevice, Address, Route, Sysctl, Directory, File)
 
 __all__ = [
     "OBJECTS",
     "Address",
     "BridgeDevice",
+    "Directory",
+    "File",
     "Namespace",
     "OtherDevice",
     "Route",

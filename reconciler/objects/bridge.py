@@ -92,6 +92,11 @@ def render_bridge_changes(ifindex: int, differences: Iterable[Difference]) -> li
     fields = {d.field: d.after for d in differences}
     own = {name: fields.pop(name) for name in list(fields) if name in _OWN}
     requests = [set_link(ifindex, LinkSettings(**fields))] if fields else []  # type: ignore[arg-type]
+    if own.get("stp") is False and len(own) > 1:
+        # Of one request the kernel takes the delay first, and while STP is on it takes none below
+        # 2 s (ERANGE; br_changelink in net/bridge/br_netlink.c).
+        requests.append(set_link(ifindex, bridge=_attributes(stp=False)))
+        del own["stp"]
     if own:
         requests.append(set_link(ifindex, bridge=_attributes(**own)))  # type: ignore[arg-type]
     return requests

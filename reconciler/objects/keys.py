@@ -35,3 +35,8 @@ def device_parameter(family: str, device: str, name: str) -> str:
     A dot in a device's name is written as a slash, as sysctl(8) does.
     """
     return f"net.{family}.conf.{device.replace('.', '/')}.{name}"
+
+
+def directory_key(path: str) -> Key:
+    """Key of a folder of names."""
+    return Key("directory", HOST, path)

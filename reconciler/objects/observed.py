@@ -13,6 +13,8 @@ from reconciler.formats.route import RT_TABLE_MAIN, RTN_UNICAST, RouteMessage
 from reconciler.objects.address import PROTOCOL, parse_address
 from reconciler.objects.bridge import parse_bridge
 from reconciler.objects.device import parse_device
+from reconciler.objects.directory import Directory
+from reconciler.objects.file import FolderDump
 from reconciler.objects.marks import parse_group, parse_mark
 from reconciler.objects.namespace import Namespace
 from reconciler.objects.route import parse_route
@@ -37,14 +39,17 @@ class NamespaceDump:
     """The text of a mount point on which no namespace is mounted."""
 
 
-def parse_state(dumps: Iterable[NamespaceDump], set_name: str) -> State:
-    """Make one state out of the dumps of all namespaces."""
+def parse_state(
+    dumps: Iterable[NamespaceDump], set_name: str, folders: Iterable[FolderDump] = ()
+) -> State:
+    """Make one state out of the dumps of all namespaces, and of the folders of names."""
     dumps = tuple(dumps)
     owners: dict[tuple[str, int], Owner | None] = {}
     entries = [
         *(entry for dump in dumps for entry in _namespace(dump)),
         *_devices(dumps, set_name, owners),
         *(entry for dump in dumps for entry in _contents(dump, owners)),
+        *(entry for folder in folders for entry in _names(folder)),
     ]
     return State.of(_one_each(entries))
 
@@ -176,6 +181,15 @@ def _contents(
             yield parse_route(dump.name, names[route.oif], route), owner
     for name, value in dump.sysctls.items():
         yield Sysctl(dump.name, name, value), None
+
+
+def _names(folder: FolderDump) -> Iterator[Entry]:
+    """A folder without our marker is not there, as far as we are concerned; its files are."""
+    owner = None if folder.mark is None else parse_mark(folder.mark.strip())
+    if owner is not None:
+        yield Directory(folder.path), owner
+    for file in folder.files.values():
+        yield file, owner
 
 
 def _simple(route: RouteMessage) -> bool:

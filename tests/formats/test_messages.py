@@ -107,6 +107,12 @@ def test_what_is_not_set_is_not_said():
     assert set_link(5, LinkSettings(up=False)).body == struct.pack("=BxHiII", 0, 0, 5, 0, 1)
 
 
+def test_a_device_is_not_renamed_by_its_name():
+    """The kernel would look the new name up, and change whoever has it already."""
+    with pytest.raises(ValueError, match="v0 has to be renamed by its index"):
+        set_link("v0", LinkSettings(name="v1"))
+
+
 def test_an_empty_alias_is_sent_as_nothing_at_all():
     """One NUL would be an alias of one byte to the kernel."""
     assert set_link(5, LinkSettings(alias="")).body[16:] == struct.pack("=HH", 4, 20)

@@ -123,7 +123,7 @@ def test_an_attribute_with_a_wrong_length_is_refused(length):
 
 def test_attributes_must_not_end_behind_the_datagram():
     with pytest.raises(NetlinkFormatError):
-        parse_attributes(b"\0" * 8, 0, 12, {1})
+        parse_attributes(render_u32(1, 0), 0, 12, {1})
 
 
 def test_an_attribute_is_padded_and_its_length_is_not():

@@ -207,6 +207,29 @@ def test_routes_die_with_a_device_that_goes_down_and_addresses_stay(kernel: AnyH
     assert ADDRESS.key in keys(kernel)
 
 
+def test_a_device_that_goes_down_loses_its_ipv6_addresses_and_keeps_those_of_ipv4(
+    kernel: AnyHost,
+):
+    six = Address("web1", "eth0", ip_interface("fd00::2/64"))
+    add(kernel, BRIDGE, SPACE, replace(NO_IPV6, value="0"), PAIR, ADDRESS, six)
+
+    assert change(kernel, PAIR, peer_up=False) is None
+    assert change(kernel, PAIR, peer_up=True) is None
+
+    assert six.key not in keys(kernel)
+    assert ADDRESS.key in keys(kernel)
+
+
+def test_an_mtu_below_1280_ends_ipv6_on_the_device(kernel: AnyHost):
+    six = Address("web1", "eth0", ip_interface("fd00::2/64"))
+    add(kernel, BRIDGE, SPACE, replace(NO_IPV6, value="0"), PAIR, ADDRESS, six)
+
+    assert change(kernel, PAIR, peer_mtu=1200) is None
+
+    assert six.key not in keys(kernel)
+    assert ADDRESS.key in keys(kernel)
+
+
 def test_a_deleted_pair_takes_both_ends_addresses_and_routes_along(kernel: AnyHost):
     add(kernel, *WORLD)
 

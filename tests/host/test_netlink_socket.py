@@ -200,7 +200,7 @@ def test_stale_answers_and_those_to_others_are_passed_over():
 
 def test_answers_that_are_not_from_the_kernel_are_passed_over():
     """Any process with CAP_NET_ADMIN can send to our port."""
-    kernel = FakeKernel([ITEM, DONE])
+    kernel = FakeKernel([verdict(0)])
     kernel.sender = 4711
 
     assert NetlinkSocket(kernel).request([CHANGE])[0].refusal is not None
@@ -277,6 +277,14 @@ def test_a_socket_that_broke_is_our_error():
 )
 def test_a_refusal_is_explained(number, message, words):
     assert explain(number, message) == words
+
+
+def test_the_same_number_means_other_things_for_other_requests():
+    mac = KernelRefusal(errno.EADDRNOTAVAIL, "", "RTM_NEWLINK")
+    address = KernelRefusal(errno.EADDRNOTAVAIL, "", "RTM_DELADDR")
+
+    assert str(mac) == "a device cannot have this MAC address (EADDRNOTAVAIL)"
+    assert str(address) == "no such address on the device (EADDRNOTAVAIL)"
 
 
 def names(nl):

@@ -10,7 +10,11 @@ SUBNET = "addresses: [10.0.0.1/24]"
 
 
 def bridge(fields):
-    return catalog_of(manifest("Bridge", "web", f"{{{SUBNET}, {fields}}}")).resources["Bridge/web"].spec
+    return (
+        catalog_of(manifest("Bridge", "web", f"{{{SUBNET}, {fields}}}"))
+        .resources["Bridge/web"]
+        .spec
+    )
 
 
 def bridge_head(fields):
@@ -24,7 +28,8 @@ def address_head(address):
 
 
 @pytest.mark.parametrize(
-    ("written", "number"), [("68", 68), ("0x5dc", 1500), ("0o2734", 1500), ("+1500", 1500), ("65535", 65535)]
+    ("written", "number"),
+    [("68", 68), ("0x5dc", 1500), ("0o2734", 1500), ("+1500", 1500), ("65535", 65535)],
 )
 def test_whole_numbers(written, number):
     assert bridge(f"mtu: {written}").mtu == number
@@ -90,7 +95,9 @@ def test_seconds():
     assert (spec.forward_delay, spec.ageing_time) == (2.5, 300.0)
 
 
-@pytest.mark.parametrize("name", ["eth0", "x" * 15, "ä" * 7, "br-web", "a.b", "10", "1.10", "on", "..."])
+@pytest.mark.parametrize(
+    "name", ["eth0", "x" * 15, "ä" * 7, "br-web", "a.b", "10", "1.10", "on", "..."]
+)
 def test_device_names(name):
     assert bridge(f"device: {name}").device == name
 
@@ -117,16 +124,24 @@ def test_what_is_no_device_name(name, head):
     assert bridge_head(f"device: {name}") == f"device: {head}"
 
 
-@pytest.mark.parametrize("address", ["10.0.0.1/24", "10.0.0.0/31", "10.0.0.1/31", "10.0.0.1/32", "10.0.0.255/23"])
+@pytest.mark.parametrize(
+    "address", ["10.0.0.1/24", "10.0.0.0/31", "10.0.0.1/31", "10.0.0.1/32", "10.0.0.255/23"]
+)
 def test_gateway_addresses(address):
-    spec = catalog_of(manifest("Bridge", "web", f"{{addresses: [{address}]}}")).resources["Bridge/web"].spec
+    spec = (
+        catalog_of(manifest("Bridge", "web", f"{{addresses: [{address}]}}"))
+        .resources["Bridge/web"]
+        .spec
+    )
 
     assert spec.addresses == (ip_interface(address),)
     assert spec.subnets == (ip_interface(address).network,)
     assert spec.gateways == (ip_interface(address).ip,)
 
 
-@pytest.mark.parametrize("address", ["fd00::1/64", "fd00::/127", "fd00::1/128", "fe80::1/64", "fd00::ffff/112"])
+@pytest.mark.parametrize(
+    "address", ["fd00::1/64", "fd00::/127", "fd00::1/128", "fe80::1/64", "fd00::ffff/112"]
+)
 def test_ipv6_gateway_addresses(address):
     assert catalog_of(manifest("Bridge", "web", f"{{addresses: ['{address}']}}"))
 
@@ -137,27 +152,42 @@ FORM = "write one as 10.0.0.1/24 or fd00::1/64"
 @pytest.mark.parametrize(
     ("address", "head"),
     [
-        ("10.0.0.0/24", "10.0.0.0/24 is the address of the network itself; write one inside, as 10.0.0.1/24"),
-        ("10.0.0.255/24", "10.0.0.255/24 is the broadcast address of its network; write one inside, as 10.0.0.1/24"),
-        ("fd00::/64", "fd00::/64 is the address of the network itself; write one inside, as fd00::1/64"),
-        ("224.0.0.1/24", "224.0.0.1/24 is a multicast address; write one inside, as 224.0.0.1/24"),
-        ("127.0.0.2/8", "127.0.0.2/8 is a loopback address; write one inside, as 127.0.0.1/8"),
+        (
+            "10.0.0.0/24",
+            "10.0.0.0/24 is the address of the network itself; write one inside, as 10.0.0.1/24",
+        ),
+        (
+            "10.0.0.255/24",
+            "10.0.0.255/24 is the broadcast address of its network; write one inside, as 10.0.0.1/24",
+        ),
+        (
+            "fd00::/64",
+            "fd00::/64 is the address of the network itself; write one inside, as fd00::1/64",
+        ),
+        ("224.0.0.1/24", "224.0.0.1/24 is a multicast address"),
+        ("127.0.0.2/8", "127.0.0.2/8 is a loopback address"),
         ("240.0.0.1/24", "240.0.0.1/24 is not a unicast address"),
         ("0.0.0.1/8", "0.0.0.1/8 is not a unicast address"),
         ("::/128", "::/128 is the unspecified address"),
-        ("10.0.0.1", '"10.0.0.1" is not an address with prefix length; write 10.0.0.1/24, or the prefix length you mean'),
-        ("fd00::1", '"fd00::1" is not an address with prefix length; write fd00::1/64, or the prefix length you mean'),
+        (
+            "10.0.0.1",
+            '"10.0.0.1" is not an address with prefix length; write 10.0.0.1/24, or the prefix length you mean',
+        ),
+        (
+            "fd00::1",
+            '"fd00::1" is not an address with prefix length; write fd00::1/64, or the prefix length you mean',
+        ),
         ("10.0.0.1/33", f'"10.0.0.1/33" is not an address with prefix length; {FORM}'),
-        ("10.0.0.1/255.255.255.0", f'"10.0.0.1/255.255.255.0" is not an address with prefix length; {FORM}'),
+        (
+            "10.0.0.1/255.255.255.0",
+            f'"10.0.0.1/255.255.255.0" is not an address with prefix length; {FORM}',
+        ),
         ("010.0.0.1/24", f'"010.0.0.1/24" is not an address with prefix length; {FORM}'),
         ("fe80::1%eth0/64", f'"fe80::1%eth0/64" is not an address with prefix length; {FORM}'),
         ("web", f'"web" is not an address with prefix length; {FORM}'),
     ],
 )
 def test_what_is_no_gateway_address(address, head):
-    # Where every address of the network is wrong for the same reason, none is suggested.
-    if head.startswith(("224", "127")):
-        head = head.partition(";")[0]
     assert address_head(address) == head
 
 
@@ -165,7 +195,9 @@ def test_subnets_have_no_host_bits():
     assert bridge_head("ipRange: 10.0.0.5/25") == (
         'ipRange[0]: "10.0.0.5/25" has host bits set; write 10.0.0.0/25'
     )
-    assert bridge_head("ipRange: [x]") == 'ipRange[0]: "x" is not a subnet; write one as 10.0.0.128/25'
+    assert (
+        bridge_head("ipRange: [x]") == 'ipRange[0]: "x" is not a subnet; write one as 10.0.0.128/25'
+    )
     assert bridge("ipRange: 10.0.0.128/25").ip_range == (ip_network("10.0.0.128/25"),)
 
 
@@ -196,12 +228,18 @@ def test_macs_have_one_form(written, mac):
 
 
 def container(fields):
-    documents = manifest("Bridge", "web", f"{{{SUBNET}}}"), manifest("Container", "c", f"{{bridge: web, {fields}}}")
+    documents = (
+        manifest("Bridge", "web", f"{{{SUBNET}}}"),
+        manifest("Container", "c", f"{{bridge: web, {fields}}}"),
+    )
     return catalog_of(*documents).resources["Container/c"].spec
 
 
 def container_head(fields):
-    documents = manifest("Bridge", "web", f"{{{SUBNET}}}"), manifest("Container", "c", f"{{bridge: web, {fields}}}")
+    documents = (
+        manifest("Bridge", "web", f"{{{SUBNET}}}"),
+        manifest("Container", "c", f"{{bridge: web, {fields}}}"),
+    )
     (head,) = heads_of(*documents)
     return head.removeprefix("Container/c: spec.")
 
@@ -260,7 +298,11 @@ def test_the_forms_of_hosts_commands_and_environments():
     engine = "runtime: podman, image: x"
 
     assert listed.extra_hosts == mapped.extra_hosts
-    assert [str(host) for host in listed.extra_hosts] == ["db:10.0.0.9", "six:fd00::9", "up:host-gateway"]
+    assert [str(host) for host in listed.extra_hosts] == [
+        "db:10.0.0.9",
+        "six:fd00::9",
+        "up:host-gateway",
+    ]
     assert container(f"{engine}, command: \"sh -c 'a b'\"").command == ("sh", "-c", "a b")
     assert container(f"{engine}, env: [A=b=c, D=]").env == {"A": "b=c", "D": ""}
 
@@ -287,7 +329,10 @@ def test_restart_no_is_not_a_boolean():
 
 def rate(text):
     ends = "[{container: a, interface: x}, {host: true}]"
-    documents = manifest("Container", "a", "{network: none}"), manifest("Link", "l", f"{{endpoints: {ends}, rate: {text}}}")
+    documents = (
+        manifest("Container", "a", "{network: none}"),
+        manifest("Link", "l", f"{{endpoints: {ends}, rate: {text}}}"),
+    )
     return catalog_of(*documents).resources["Link/l"].spec.rate
 
 
@@ -302,11 +347,14 @@ def test_rates_in_the_notation_of_tc(text, bits):
     assert rate(text) == bits
 
 
-@pytest.mark.parametrize("text", ["fast", "10 mbit", "-1mbit", "0", "7", "1e3mbit", "[]", "99999999tbit", "''"])
+@pytest.mark.parametrize(
+    "text", ["fast", "10 mbit", "-1mbit", "0", "7", "1e3mbit", "[]", "99999999tbit", "''"]
+)
 def test_what_is_no_rate(text):
     ends = "[{container: a, interface: x}, {host: true}]"
     (head,) = heads_of(
-        manifest("Container", "a", "{network: none}"), manifest("Link", "l", f"{{endpoints: {ends}, rate: {text}}}")
+        manifest("Container", "a", "{network: none}"),
+        manifest("Link", "l", f"{{endpoints: {ends}, rate: {text}}}"),
     )
 
     assert head.startswith("Link/l: spec.rate: ")

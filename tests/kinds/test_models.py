@@ -82,13 +82,18 @@ def _parts(annotation):
         yield from _parts(argument)
 
 
-ALL = list(dict.fromkeys(m for kind in KINDS for m in models(kind.model))) + [Metadata, Envelope]
+ALL = [*list(dict.fromkeys(m for kind in KINDS for m in models(kind.model))), Metadata, Envelope]
 FIELDS = [(m, str(f.alias), f) for m in ALL for f in m.model_fields.values()]
 SPEC_FIELDS = [(kind, alias, f) for kind in KINDS for m, alias, f in FIELDS if m is kind.model]
 
 
 def as_manifest(kind, spec):
-    document = {"apiVersion": "reconciler/v1", "kind": kind, "metadata": {"name": "one"}, "spec": spec}
+    document = {
+        "apiVersion": "reconciler/v1",
+        "kind": kind,
+        "metadata": {"name": "one"},
+        "spec": spec,
+    }
     return yaml.safe_dump(document, sort_keys=False)
 
 
@@ -98,21 +103,29 @@ def test_the_table_of_refused_values_names_every_field_and_no_other():
     assert {(model, alias) for model, row in REFUSED.items() for alias in row} == known
 
 
-@pytest.mark.parametrize(("model", "alias", "field"), FIELDS, ids=lambda x: getattr(x, "__name__", None))
+@pytest.mark.parametrize(
+    ("model", "alias", "field"), FIELDS, ids=lambda x: getattr(x, "__name__", None)
+)
 def test_every_field_is_described_and_has_an_example(model, alias, field):
     assert field.description, f"{model.__name__}.{alias}"
     assert field.description.endswith("."), f"{model.__name__}.{alias}"
     assert field.examples, f"{model.__name__}.{alias}"
 
 
-@pytest.mark.parametrize(("kind", "alias", "field"), SPEC_FIELDS, ids=lambda x: getattr(x, "name", None))
+@pytest.mark.parametrize(
+    ("kind", "alias", "field"), SPEC_FIELDS, ids=lambda x: getattr(x, "name", None)
+)
 def test_every_example_is_valid(kind, alias, field):
     for example in field.examples:
         around = INSTEAD.get((kind.model, alias), AROUND[kind.model])
-        spec = kind.model.model_validate(loaded({**around, alias: example}), context={"name": "one"})
+        spec = kind.model.model_validate(
+            loaded({**around, alias: example}), context={"name": "one"}
+        )
 
         assert not [f.message for f in kind.check_spec(spec) if f.location[:1] == (alias,)]
-        assert spec.is_written(next(n for n, f in kind.model.model_fields.items() if f.alias == alias))
+        assert spec.is_written(
+            next(n for n, f in kind.model.model_fields.items() if f.alias == alias)
+        )
 
 
 @pytest.mark.parametrize(
@@ -159,7 +172,13 @@ def test_every_field_refuses_what_is_wrong_in_our_words(model, alias, value):
     assert [finding.location[0] for finding in findings] == [alias]
     for finding in findings:
         assert finding.message
-        for foreign in ("Input should", "Value error", "Extra inputs", "valid string", "instance of"):
+        for foreign in (
+            "Input should",
+            "Value error",
+            "Extra inputs",
+            "valid string",
+            "instance of",
+        ):
             assert foreign not in finding.message
 
 

@@ -13,7 +13,9 @@ BRIDGE = "apiVersion: reconciler/v1\nkind: Bridge\nmetadata: {name: web}\nspec: 
 def manifest(kind: str, name: str, spec: str, metadata: str = "") -> str:
     """One document; `spec` is YAML in flow style."""
     more = f", {metadata}" if metadata else ""
-    return f"apiVersion: reconciler/v1\nkind: {kind}\nmetadata: {{name: {name}{more}}}\nspec: {spec}\n"
+    return (
+        f"apiVersion: reconciler/v1\nkind: {kind}\nmetadata: {{name: {name}{more}}}\nspec: {spec}\n"
+    )
 
 
 def catalog_of(*documents: str | bytes, path: str = "web.yaml") -> Catalog:

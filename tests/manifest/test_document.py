@@ -57,25 +57,25 @@ def test_a_byte_order_mark_is_dropped():
         ('a: "x\\0y"\n', "a.yaml:1:4: text with a NUL character; no program accepts one"),
         (
             "a: b: c\n",
-            "a.yaml:1:5: not valid YAML: mapping values are not allowed in this context; "
-            'quote text that contains ": "',
+            ("a.yaml:1:5: not valid YAML: mapping values are not allowed in this context; "
+            'quote text that contains ": "'),
         ),
         (
             "a: 1\n\tb: 2\n",
-            "a.yaml:2:1: not valid YAML: while scanning a plain scalar, found a tab character that "
-            "violates indentation; indent with spaces, and quote text that begins with a tab, @, ` or %",
+            ("a.yaml:2:1: not valid YAML: while scanning a plain scalar, found a tab character that "
+            "violates indentation; indent with spaces, and quote text that begins with a tab, @, ` or %"),
         ),
         (b"\xff\xfea\x00", "a.yaml: the file is UTF-16; save it as UTF-8"),
         (b"a: b\nc: \xff\n", "a.yaml: the file is not UTF-8: byte 0xff in line 2; save it as UTF-8"),
         (
             "a: b\nc: \x07\n",
-            "a.yaml:2:4: the file holds the character U+0007, which YAML forbids; "
-            "remove it, or write it as an escape in double quotes",
+            ("a.yaml:2:4: the file holds the character U+0007, which YAML forbids; "
+            "remove it, or write it as an escape in double quotes"),
         ),
         (
             "a: \x00\n",
-            "a.yaml:1:4: the file holds the character U+0000, which YAML forbids; "
-            "remove it, or write it as an escape in double quotes",
+            ("a.yaml:1:4: the file holds the character U+0000, which YAML forbids; "
+            "remove it, or write it as an escape in double quotes"),
         ),
     ],
 )  # fmt: skip

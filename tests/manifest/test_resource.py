@@ -82,7 +82,8 @@ def test_annotations_say_what_is_to_be_done():
 
 def test_a_catalog_knows_where_everything_is_written():
     catalog = catalog_of(
-        "# comment\n" + BRIDGE, manifest("Container", "web1", "{bridge: web, addresses: [10.0.0.5]}")
+        "# comment\n" + BRIDGE,
+        manifest("Container", "web1", "{bridge: web, addresses: [10.0.0.5]}"),
     )
 
     assert [resource.id for resource in catalog] == ["Bridge/web", "Container/web1"]
@@ -109,7 +110,10 @@ def test_a_name_is_unique_within_its_kind_only():
 
 
 def test_a_name_that_is_there_twice_names_the_other_place():
-    files = [ManifestFile("b.yaml", BRIDGE.encode()), ManifestFile("a.yaml", b"\n\n" + BRIDGE.encode())]
+    files = [
+        ManifestFile("b.yaml", BRIDGE.encode()),
+        ManifestFile("a.yaml", b"\n\n" + BRIDGE.encode()),
+    ]
 
     with pytest.raises(ManifestErrors) as errors:
         parse_catalog(files)

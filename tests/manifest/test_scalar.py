@@ -55,7 +55,7 @@ def test_null_is_none(text):
 
 
 def test_quoted_values_are_text():
-    reading = read_file(ManifestFile("a.yaml", b"- \"80\"\n- 'true'\n- \"\"\n- |\n  80\n"))
+    reading = read_file(ManifestFile("a.yaml", b'- "80"\n- \'true\'\n- ""\n- |\n  80\n'))
 
     (document,) = reading.documents
     assert document.value == ["80", "true", "", "80\n"]

@@ -1,0 +1,166 @@
+"""Folders: the names under /etc/netns on disk, read and written so that a kill leaves them whole."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from reconciler.host.kernel import OperationError
+from reconciler.objects.directory import MARKER_SUFFIX, NETNS_NAMES, marker_path
+from reconciler.objects.file import NAMES, File, FolderDump
+
+_CONTENT_MAX = 16 << 20  # bytes
+_FRESH = ".new"
+_HOSTS_RESOLVERS = ("/etc/resolv.conf", "/run/systemd/resolve/resolv.conf")
+"""The host's own, and the one behind it where the first only names the local stub resolver."""
+
+
+def read_folders() -> Iterator[FolderDump]:
+    """Read all folders under /etc/netns, whoever made them, and all marks, also without a folder."""
+    try:
+        with os.scandir(NETNS_NAMES) as entries:
+            found = sorted(entries, key=lambda entry: entry.name)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    marked = {
+        f"{NETNS_NAMES}/{entry.name[1 : -len(MARKER_SUFFIX)]}"
+        for entry in found
+        if entry.name.startswith(".") and entry.name.endswith(MARKER_SUFFIX)
+    }
+    folders = {entry.path for entry in found if entry.is_dir(follow_symlinks=False)}
+    for path in sorted(marked | folders):
+        files = {name: file for name in NAMES if (file := _read_file(path, name)) is not None}
+        yield FolderDump(path, _read_text(marker_path(path)) if path in marked else None, files)
+
+
+def read_resolvers() -> Iterator[FolderDump]:
+    """Read the host's own resolv.conf, of which containers get theirs unless they say otherwise."""
+    for path in _HOSTS_RESOLVERS:
+        content = _read_text(path)
+        if content is not None:
+            folder, _, name = path.rpartition("/")
+            yield FolderDump(folder, None, {name: File(folder, name, content)})
+
+
+def _read_file(folder: str, name: str) -> File | None:
+    path = f"{folder}/{name}"
+    try:
+        return File(folder, name, target=os.readlink(path))  # noqa: PTH115 - one system call
+    except OSError:
+        content = _read_text(path)
+        return None if content is None else File(folder, name, content)
+
+
+def _read_text(path: str) -> str | None:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return None
+    try:
+        return os.read(fd, _CONTENT_MAX).decode("utf-8", "surrogateescape")
+    except OSError:  # a directory
+        return None
+    finally:
+        os.close(fd)
+
+
+def make_folder(path: str, mark: str) -> None:
+    """Make a folder ours; one that is there keeps what is in it.
+
+    Raises:
+        OperationError: It cannot be made.
+    """
+    try:
+        Path(NETNS_NAMES).mkdir(mode=0o755, parents=True, exist_ok=True)
+        _replace(marker_path(path), f"{mark}\n")
+        Path(path).mkdir(mode=0o755, exist_ok=True)
+    except OSError as error:
+        raise _refusal(path, error) from error
+
+
+def remove_folder(path: str) -> None:
+    """Take our files out of a folder, and the folder if nothing else is in it.
+
+    The marker goes last: a kill in between leaves a folder that is still known as ours.
+
+    Raises:
+        OperationError: Something cannot be removed.
+    """
+    folder, marker = Path(path), Path(marker_path(path))
+    try:
+        for name in NAMES:
+            (folder / f"{name}{_FRESH}").unlink(missing_ok=True)  # of a run that was killed
+            (folder / name).unlink(missing_ok=True)
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+        marker.with_name(f"{marker.name}{_FRESH}").unlink(missing_ok=True)
+        marker.unlink(missing_ok=True)
+    except OSError as error:
+        raise _refusal(path, error) from error
+
+
+def write_file(file: File) -> None:
+    """Write a file in place if it is one, so that who has it mounted sees it; else make it.
+
+    Raises:
+        OperationError: It cannot be written.
+    """
+    path = f"{file.directory}/{file.name}"
+    try:
+        Path(file.directory).mkdir(mode=0o755, exist_ok=True)  # somebody may have deleted it
+        if file.target:
+            _link(path, file.target)
+        elif os.path.islink(path) or not _write_in_place(path, file.content or ""):  # noqa: PTH114
+            _replace(path, file.content or "")
+    except OSError as error:
+        raise _refusal(path, error) from error
+
+
+def remove_file(file: File) -> None:
+    """Delete a file; one that is gone is no error.
+
+    Raises:
+        OperationError: It cannot be deleted.
+    """
+    path = Path(file.directory, file.name)
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise _refusal(str(path), error) from error
+
+
+def _write_in_place(path: str, content: str) -> bool:
+    data = content.encode("utf-8", "surrogateescape")
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return False
+    try:
+        os.pwrite(fd, data, 0)
+        os.ftruncate(fd, len(data))
+    finally:
+        os.close(fd)
+    return True
+
+
+def _replace(path: str, content: str) -> None:
+    """Put a new file in place in one step. Nothing is synced: what a crash loses is made again."""
+    fresh = f"{path}{_FRESH}"
+    fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    try:
+        os.write(fd, content.encode("utf-8", "surrogateescape"))
+    finally:
+        os.close(fd)
+    os.rename(fresh, path)  # noqa: PTH104 - one system call
+
+
+def _link(path: str, target: str) -> None:
+    fresh = f"{path}{_FRESH}"
+    Path(fresh).unlink(missing_ok=True)
+    os.symlink(target, fresh)  # noqa: PTH211 - one system call
+    os.rename(fresh, path)  # noqa: PTH104
+
+
+def _refusal(path: str, error: OSError) -> OperationError:
+    return OperationError(f"{path}: {error.strerror}")

@@ -1,0 +1,45 @@
+"""Directory: a folder of names under /etc/netns, where ip-netns(8) looks for them.
+
+- Ours after a restart: a file beside it, ``.NAME.reconciler``, holds the same words as a device's
+  alias. (Not in it: ip-netns(8) would try to put that in place of one in /etc.) It is written before
+  the folder is made and deleted after it; a folder that was there before keeps what is in it.
+- Requires nothing. Our files in it go with it; whatever else is in it stays, and the folder too.
+- Nothing is compared, nothing is fixed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from reconciler.core.object import Key, Mark
+from reconciler.objects.keys import directory_key
+
+NETNS_NAMES = "/etc/netns"
+MARKER_SUFFIX = ".reconciler"
+
+
+def marker_path(folder: str) -> str:
+    """Say where the mark of a folder lies."""
+    parent, _, name = folder.rpartition("/")
+    return f"{parent}/.{name}{MARKER_SUFFIX}"
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """A folder with the names of one container, or those that the containers of a bridge share."""
+
+    path: str
+
+    mark: ClassVar[Mark] = Mark.WORDS
+    compared: ClassVar[tuple[str, ...]] = ()
+    fixed: ClassVar[frozenset[str]] = frozenset()
+    claims: ClassVar[tuple[Key, ...]] = ()
+    parents: ClassVar[tuple[Key, ...]] = ()
+    requires: ClassVar[tuple[Key, ...]] = ()
+    external: ClassVar[bool] = False
+
+    @property
+    def key(self) -> Key:
+        """``directory//etc/netns/NAME``."""
+        return directory_key(self.path)

@@ -1,0 +1,114 @@
+"""Passes: apply and diff without a process for each, and proof that one did nothing.
+
+It is the code behind the command line (`reconciler.cli.session`), run on the test's own thread,
+twenty times faster than a program's start. What the commands add to it is tested through them.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from reconciler.agent.reconcile import Preview, Report
+from reconciler.cli.session import Options, Session
+from reconciler.agent.source import load
+from reconciler.host.linux import LinuxHost
+from tests.world import Host
+
+_STARTS = {
+    "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.system",
+    "subprocess.Popen",
+}  # fmt: skip
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
+_CHANGING = {
+    "os.link", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.symlink", "os.truncate",
+    "os.chmod", "os.utime",
+}  # fmt: skip
+
+_heard: list[str] | None = None
+
+
+def _hear(event: str, arguments: tuple[object, ...]) -> None:
+    if _heard is None:
+        return
+    if event in _STARTS or event in _CHANGING:
+        _heard.append(f"{event} {arguments}")
+    elif event == "open" and isinstance(arguments[2], int) and arguments[2] & _WRITING:
+        _heard.append(f"opened for writing: {arguments[0]}")
+
+
+sys.addaudithook(_hear)  # PEP 578: it stays for the life of the process, and listens on demand
+
+
+@contextmanager
+def listening() -> Iterator[list[str]]:
+    """Collect what this process does to files, and which processes it starts."""
+    global _heard  # noqa: PLW0603 - an audit hook cannot be taken away, only told to look away
+    _heard = heard = []
+    try:
+        yield heard
+    finally:
+        _heard = None
+
+
+@contextmanager
+def session(
+    host: Host, counters: Counter[str] | None = None, *paths: os.PathLike[str], **options: object
+) -> Iterator[Session]:
+    """A revision of the manifests and this host."""
+    chosen = tuple(map(os.fspath, paths or (host.manifests,)))
+    given = Options(chosen, **options)  # type: ignore[arg-type]
+    linux = LinuxHost(given.set_name, counters)
+    try:
+        yield Session(load(chosen, allow_empty=given.allow_empty), given, linux)
+    finally:
+        linux.close()
+
+
+def apply(host: Host, *paths: os.PathLike[str], **options: object) -> Report:
+    """One pass, as `reconciler apply`."""
+    with session(host, None, *paths, **options) as given:
+        return given.reconcile()
+
+
+def diff(host: Host, *paths: os.PathLike[str], **options: object) -> Preview:
+    """One look, as `reconciler diff`."""
+    with session(host, None, *paths, **options) as given:
+        return given.preview()
+
+
+def converge(host: Host, *paths: os.PathLike[str], **options: object) -> Report:
+    """One pass that must converge without a failure, to a state in which nothing is left to do."""
+    report = apply(host, *paths, **options)
+    assert not report.failures, [f"{o.operation}: {o.error}" for o in report.failures]
+    assert report.converged, describe(report.after)
+    assert_settled(host, *paths, **options)
+    return report
+
+
+def assert_settled(host: Host, *paths: os.PathLike[str], **options: object) -> None:
+    """An empty diff, and an apply that sends nothing, writes nothing and starts nothing."""
+    counters: Counter[str] = Counter()
+    with session(host, counters, *paths, **options) as given, listening() as heard:
+        preview = given.preview()
+        report = given.reconcile()
+    assert preview.in_sync, describe(preview)
+    assert report.converged
+    assert report.outcomes == ()
+    assert heard == []
+    assert {name: counters[name] for name in ("changes", "files", "retries")} == {
+        "changes": 0,
+        "files": 0,
+        "retries": 0,
+    }
+
+
+def describe(preview: Preview) -> str:
+    """The changes of a preview, one a line, for a failing test."""
+    return "\n".join(
+        f"{change.action} {change.key} {change.differences} {change.reason}"
+        for change in preview.changes
+    )
