@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from difflib import ndiff
 from itertools import groupby
 
 import rich_click as click
@@ -18,6 +19,7 @@ from reconciler.cli.changes_json import (
 )
 from reconciler.core.diff import Action, Change, Difference
 from reconciler.core.object import KernelObject
+from reconciler.manifest.problem import printable
 from reconciler.objects import Namespace, Veth
 
 COLOURS = {
@@ -83,18 +85,18 @@ def render_change(change: Change) -> Iterator[str]:
     """Yield the lines of one change; a single field stands on the first."""
     sign = click.style(change.action.sign, fg=COLOURS[change.action])
     head = f"  {sign} {change.key}{_other_end(change.after or change.before)}"
+    fields = [line for d in differences(change) for line in _difference(d)]
     if change.action is Action.BLOCKED:
-        head += f": {change.reason.removeprefix(f'{change.key} ')}"
+        head += f": {printable(change.reason.removeprefix(f'{change.key} '))}"
     elif change.reason and not change.reason.endswith(_OBVIOUS):
-        head += f"  ({change.reason})"
+        head += f"  ({printable(change.reason)})"
     elif change.action is Action.CREATE:
         head += _facts(change)
-    elif len(change.differences) == 1:
-        yield f"{head}  {_difference(differences(change)[0])}"
-        return
+    elif len(fields) == 1 and change.differences:
+        head += f"  {fields.pop()}"
     yield head
-    for difference in differences(change) if change.differences else ():
-        yield f"      {_difference(difference)}"
+    if change.differences:
+        yield from (f"      {line}" for line in fields)
 
 
 def _other_end(item: KernelObject | None) -> str:
@@ -119,20 +121,23 @@ def _facts(change: Change) -> str:
 
 
 def _fact(field: str, value: object) -> str:
-    if value is True:
-        return _words(field)
-    return f"{_words(field)} {_value(field, value)}".lstrip()
+    return _words(field) if value is True else f"{_words(field)} {_value(field, value)}".lstrip()
 
 
-def _difference(difference: Difference) -> str:
-    field = difference.field
-    before, after = _value(field, difference.before), _value(field, difference.after)
-    return f"{_words(field)} {before} → {after}".lstrip()
+def _difference(difference: Difference) -> Iterator[str]:
+    """Yield a line, and of a text of several lines those that differ."""
+    field, before, after = difference.field, difference.before, difference.after
+    texts = [value for value in (before, after) if isinstance(value, str)]
+    if any("\n" in text.rstrip("\n") for text in texts):
+        lines = ndiff(str(before or "").splitlines(), str(after or "").splitlines())
+        yield from (printable(line) for line in lines if line.startswith(("+ ", "- ")))
+        return
+    yield f"{_words(field)} {_value(field, before)} → {_value(field, after)}".lstrip()
 
 
 def _words(field: str) -> str:
-    """Name a field; a parameter has only one, which needs no name."""
-    return "" if field == "value" else field.replace("_", " ")
+    """Name a field; those that are all there is to an object need no name."""
+    return "" if field in {"value", "content"} else field.replace("_", " ")
 
 
 def _value(field: str, value: object) -> str:
@@ -145,5 +150,8 @@ def _value(field: str, value: object) -> str:
             return "no"
         case "":
             return "(none)"
+        case str() if "\n" in value.rstrip("\n"):
+            return f"{len(value.splitlines())} lines"
         case _:
-            return f"{plain(value)} s" if field in CENTISECONDS else str(value)
+            text = printable(str(plain(value)).rstrip("\n"))
+            return f"{text} s" if field in CENTISECONDS else text

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
@@ -21,6 +20,7 @@ COMMANDS = {
     "diff": "Show what apply would do, and why; changes nothing.",
     "apply": "Converge this host to the manifests, look again, report.",
     "show": "Show bridges with their ports, containers with their addresses.",
+    "exec": "Run a command in a container's namespace, with its names.",
     "snapshot": "Print everything observed, as JSON, for diff --against and bug reports.",
     "teardown": "Remove all that we own, and nothing else.",
     "sandbox": "Run a command on a throwaway host of its own, without root.",
@@ -63,6 +63,8 @@ class LazyGroup(click.RichGroup):
         """Find the command, or name the one that was probably meant."""
         name = args[0]
         if not name.startswith("-") and name not in COMMANDS:
+            from difflib import get_close_matches  # noqa: PLC0415 - only for a misspelt command
+
             near = get_close_matches(name, COMMANDS, 1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             raise click.UsageError(f"There is no command {name!r}.{hint}", ctx)
@@ -73,21 +75,33 @@ class LazyGroup(click.RichGroup):
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=False,
+    invoke_without_command=True,
+    epilog="Every option has an environment variable: RECONCILER_SET for --set, and so on.",
 )
 @click.version_option(__version__, "--version", prog_name="reconciler")
-def cli() -> None:
+@click.pass_context
+def cli(ctx: click.Context) -> None:
     """Docker's bridge network for anything in a network namespace, declared in YAML and kept.
 
     PATH is a file, a directory, - for standard input, or several of them; manifests/ by default,
     or what RECONCILER_MANIFESTS says.
     """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help(), err=True)
+        ctx.exit(exit_codes.USAGE)
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command line and return the exit code; what a user can act on is one message."""
     try:
-        result: Any = cli.main(args=list(arguments), prog_name="reconciler", standalone_mode=False)
-        sys.stdout.flush()
+        result: Any = cli.main(
+            args=_asking_for_help(list(arguments)),
+            prog_name="reconciler",
+            standalone_mode=False,
+            color=False if os.environ.get("NO_COLOR") else None,  # no-color.org
+        )
+        if sys.stdout:
+            sys.stdout.flush()
     except Exit as leaving:
         return leaving.exit_code
     except click.ClickException as error:
@@ -102,6 +116,11 @@ def run(arguments: Sequence[str]) -> int:
         click.echo(f"error: {error}", err=True)
         return exit_code(error)
     return result if isinstance(result, int) else exit_codes.OK
+
+
+def _asking_for_help(arguments: list[str]) -> list[str]:
+    """`reconciler help apply` is what many type for `reconciler apply --help`."""
+    return [*arguments[1:], "--help"] if arguments[:1] == ["help"] else arguments
 
 
 def exit_code(error: ReconcilerError) -> int:

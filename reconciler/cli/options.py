@@ -13,12 +13,16 @@ import rich_click as click
 F = TypeVar("F", bound=Callable[..., Any])
 
 RUN_DIR = Path("/run/reconciler")
-STATE_DIR = Path("/var/lib/reconciler")
 _SET = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
 def _paths(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
-    return given or (os.environ.get("RECONCILER_MANIFESTS") or "manifests",)
+    return given or default_paths()
+
+
+def default_paths() -> tuple[str, ...]:
+    """Where manifests are when the command line does not say."""
+    return (os.environ.get("RECONCILER_MANIFESTS") or "manifests",)
 
 
 def _set_name(_: click.Context, __: click.Parameter, name: str) -> str:
@@ -55,15 +59,6 @@ run_dir = click.option(
     show_default=True,
     envvar="RECONCILER_RUN_DIR",
     help="Where the lock lies.",
-)
-
-state_dir = click.option(
-    "--state-dir",
-    type=click.Path(path_type=Path),
-    default=STATE_DIR,
-    show_default=True,
-    envvar="RECONCILER_STATE_DIR",
-    help="Where journal and history lie; may be missing or lost.",
 )
 
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import rich_click as click
+from click.exceptions import Exit
 
 from reconciler.cli.exit_codes import ERROR
 from reconciler.errors import ReconcilerError
@@ -32,7 +33,7 @@ def report_errors(output: str, render: RenderErrors) -> Iterator[None]:
         else:
             click.echo(str(errors), err=True)
             click.echo(_count(len(errors.problems)), err=True)
-        raise click.exceptions.Exit(ERROR) from None
+        raise Exit(ERROR) from None
     except ReconcilerError as error:
         if output == "json":
             print_json(render([{"message": str(error)}]))

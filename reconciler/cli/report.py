@@ -107,7 +107,9 @@ def _done(report: Report) -> list[Change]:
 
 
 def _closing_lines(report: Report, done: Sequence[Change]) -> Iterator[str]:
-    if done:
+    if done and not report.preview.desired.objects:
+        yield f"Removed: {len(done)} object{'' if len(done) == 1 else 's'}."
+    elif done:
         counts = Counter(change.action for change in done)
         said = ", ".join(f"{counts[a]} {word}" for a, word in _DONE.items() if counts[a])
         yield f"Applied: {said}; {report.preview.unchanged} unchanged."

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from reconciler.core.execute import Outcome, execute
-from reconciler.core.object import HOST
+from reconciler.core.object import HOST, Owner
 from reconciler.core.plan import Operation, Plan
 from reconciler.core.state import State
 from reconciler.errors import HostError, PrivilegeError
@@ -15,7 +15,7 @@ from reconciler.formats.link import dump_links, parse_link
 from reconciler.formats.route import dump_routes, parse_route
 from reconciler.host.base import Interest
 from reconciler.host.folders import read_folders, read_resolvers
-from reconciler.host.kernel import Kernel, list_sysctls, read_sysctl
+from reconciler.host.kernel import Kernel, OperationError, list_sysctls, read_sysctl
 from reconciler.host.named_namespaces import leftovers, list_namespaces
 from reconciler.host.namespaces import inside
 from reconciler.host.operations import Operations
@@ -58,6 +58,13 @@ class LinuxHost:
             return operations.perform(batch)
 
         return execute(plan, perform)
+
+    def owner_of(self, netns: str) -> Owner | None:
+        """Tell whose a named namespace is, without looking at anything else; None if nobody's."""
+        try:
+            return parse_mark(self._kernel.find(netns, "lo").alias)
+        except (HostError, OperationError):
+            return None
 
     def close(self) -> None:
         """Let go of all namespaces."""

@@ -68,7 +68,7 @@ def run_in_sandbox(command: Sequence[str]) -> int:
     Raises:
         PrivilegeError: This user may not make namespaces; the message says what would allow it.
     """
-    return call_in_sandbox(lambda: _execute(command))
+    return call_in_sandbox(lambda: become(command))
 
 
 def call_in_sandbox(function: Callable[[], int]) -> int:
@@ -222,7 +222,8 @@ def _live_in_sandbox(function: Callable[[], int], report: int, mask: Iterable[in
         os._exit(code)
 
 
-def _execute(command: Sequence[str]) -> int:
+def become(command: Sequence[str]) -> int:
+    """Turn this process into a command; returns only if it cannot run, with a shell's exit code."""
     program = command[0]
     # execvp(3) would call a name "not permitted" that it misses in a folder it may not read.
     if "/" not in program and not shutil.which(program):

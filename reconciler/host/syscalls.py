@@ -9,7 +9,7 @@ import ctypes
 import os
 
 CLONE_NEWNET = 0x40000000  # linux/sched.h
-MS_BIND, MS_REC, MS_SHARED = 0x1000, 0x4000, 0x100000  # linux/mount.h
+MS_BIND, MS_REC, MS_SLAVE, MS_SHARED = 0x1000, 0x4000, 0x80000, 0x100000  # linux/mount.h
 MNT_DETACH = 2
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -32,6 +32,11 @@ def unshare_network() -> None:
 def mount(source: str, target: str, flags: int) -> None:
     """Bind a file or directory, or change how a mount propagates (mount(2))."""
     _check(_libc.mount(source.encode(), os.fsencode(target), b"none", flags, None), target)
+
+
+def mount_sysfs(target: str) -> None:
+    """Show the devices of the network namespace that this thread is in (mount(2), sysfs)."""
+    _check(_libc.mount(b"sysfs", os.fsencode(target), b"sysfs", 0, None), target)
 
 
 def unmount(target: str) -> None:

@@ -6,8 +6,9 @@ import re
 from collections.abc import Callable
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import BeforeValidator, WithJsonSchema
 
+from reconciler.manifest.json_type import mapping, number, scalar, text, whole
 from reconciler.manifest.model import describe, wrong
 from reconciler.manifest.resource import Name, parse_name
 from reconciler.manifest.scalar import Boolean, Float, Integer
@@ -16,10 +17,13 @@ from reconciler.manifest.words import quote
 DEVICE_NAME_MAX = 15  # bytes: IFNAMSIZ of linux/if.h, less the final NUL
 MTU_MIN, MTU_MAX = 68, 65535  # RFC 791; ETH_MAX_MTU of linux/if_ether.h
 IPV6_MTU_MIN = 1280  # RFC 8200, 5
+DOMAIN_MAX = 253  # RFC 1035, 2.3.4, without the length bytes of the root
 HOSTNAME_MAX = 64  # HOST_NAME_MAX of Linux, gethostname(2)
 
 _MAC = re.compile(r"[0-9a-f]{2}([:-][0-9a-f]{2}){5}")
 _DOMAIN = re.compile(r"[A-Za-z0-9_]([-A-Za-z0-9_]*[A-Za-z0-9_])?")
+_LABEL = f"{_DOMAIN.pattern}"
+HOST_PATTERN = rf"{_LABEL}(\.{_LABEL})*"
 _SYSCTL = re.compile(r"net(\.[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*)+")
 
 
@@ -123,7 +127,7 @@ def parse_domain(value: object) -> str:
     """A domain name for `search` in resolv.conf; `.` clears the list, as in Docker."""
     name = text_of(value)
     labels = name.removesuffix(".").split(".") if name != "." else []
-    if len(name) > 253 or not all(_DOMAIN.fullmatch(label) and len(label) < 64 for label in labels):
+    if len(name) > DOMAIN_MAX or not all(_DOMAIN.fullmatch(label) and len(label) < 64 for label in labels):
         raise wrong(f"{quote(name)} is not a domain name", "write one as example.com")
     return str(name)
 
@@ -171,19 +175,50 @@ def _setting(key: str, value: object) -> str:
 
 
 Flag = Annotated[bool, BeforeValidator(parse_boolean)]
-Mtu = Annotated[int, BeforeValidator(whole_number(MTU_MIN, MTU_MAX)), Field(ge=MTU_MIN, le=MTU_MAX)]
+Mtu = Annotated[
+    int,
+    BeforeValidator(whole_number(MTU_MIN, MTU_MAX)),
+    WithJsonSchema(whole(MTU_MIN, MTU_MAX)),
+]
 DeviceName = Annotated[
-    str, BeforeValidator(parse_device_name), Field(min_length=1, max_length=DEVICE_NAME_MAX)
+    str,
+    BeforeValidator(parse_device_name),
+    WithJsonSchema(scalar("device name", r"(?!\.{1,2}$)[^\s/:]+", maxLength=DEVICE_NAME_MAX)),
 ]
 ResourceName = Name
-Mac = Annotated[str, BeforeValidator(parse_mac)]
-Domain = Annotated[str, BeforeValidator(parse_domain)]
-Hostname = Annotated[str, BeforeValidator(parse_hostname)]
-Word = Annotated[str, BeforeValidator(parse_word)]
+Mac = Annotated[
+    str,
+    BeforeValidator(parse_mac),
+    WithJsonSchema(
+        text(
+            "MAC address",
+            "(?!00([:-]00){5}$)[0-9a-fA-F][02468aceACE]([:-][0-9a-fA-F]{2}){5}",
+        )
+    ),
+]
+Domain = Annotated[
+    str,
+    BeforeValidator(parse_domain),
+    WithJsonSchema(
+        scalar("domain name", rf"\.|{HOST_PATTERN}\.?", maxLength=DOMAIN_MAX, minimum=0)
+    ),
+]
+Hostname = Annotated[
+    str,
+    BeforeValidator(parse_hostname),
+    WithJsonSchema(scalar("host name", HOST_PATTERN, maxLength=HOSTNAME_MAX, minimum=0)),
+]
+Word = Annotated[str, BeforeValidator(parse_word), WithJsonSchema(scalar("word", r"\S+"))]
 Sysctls = Annotated[
     dict[str, str],
     BeforeValidator(parse_sysctls),
-    WithJsonSchema({"type": "object", "additionalProperties": {"type": ["string", "integer"]}}),
+    WithJsonSchema(
+        mapping(
+            "mapping of sysctls to values",
+            _SYSCTL.pattern,
+            {"type": ["string", "number"], "minLength": 1},
+        )
+    ),
 ]
 
 __all__ = [

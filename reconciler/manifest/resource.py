@@ -23,15 +23,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
+from reconciler.manifest.json_type import mapping, scalar
 from reconciler.manifest.model import Model, Spec, describe, wrong
 from reconciler.manifest.words import did_you_mean, listed, quote
 
 API_VERSION = "reconciler/v1"
 NAME_MAX = 63  # RFC 1123: a DNS label
 
-_DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+NAME_PATTERN = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+
+_DNS_LABEL = re.compile(NAME_PATTERN)
 _BOOLEAN = ("true", "false")
 _ANNOTATIONS = {
     "reconciler/prune": _BOOLEAN,
@@ -74,17 +77,39 @@ def _annotations(annotations: dict[str, str]) -> dict[str, str]:
     return annotations
 
 
-Name = Annotated[str, BeforeValidator(parse_name)]
+_NAME = scalar("name", NAME_PATTERN, maxLength=NAME_MAX, minimum=0)
+_LABELS = mapping("mapping of text to text", "", scalar("text"))
+_ANNOTATIONS_SCHEMA = _LABELS | {
+    "properties": {
+        "reconciler/prune": {
+            "description": "`\"false\"` keeps it when its manifest goes away.",
+            "enum": ["true", "false", True, False],
+        },
+        "reconciler/suspend": {
+            "description": "`\"true\"` leaves it exactly as it is on the host.",
+            "enum": ["true", "false", True, False],
+        },
+        "reconciler/drift": {
+            "description": "What the loop does about its drift.",
+            "enum": ["heal", "report", "suspend"],
+        },
+    },
+    "propertyNames": {"anyOf": [{"enum": list(_ANNOTATIONS)}, {"pattern": "^(?!reconciler/)"}]},
+}
+
+Name = Annotated[str, BeforeValidator(parse_name), WithJsonSchema(_NAME)]
 
 
 class Metadata(Model):
     """What a resource is called."""
 
     name: Name = Field(description="A DNS label, unique within its kind.", examples=["web"])
-    labels: dict[str, str] = Field(
+    labels: Annotated[dict[str, str], WithJsonSchema(_LABELS)] = Field(
         default={}, description="Free text for selecting and reading.", examples=[{"tier": "front"}]
     )
-    annotations: Annotated[dict[str, str], AfterValidator(_annotations)] = Field(
+    annotations: Annotated[
+        dict[str, str], AfterValidator(_annotations), WithJsonSchema(_ANNOTATIONS_SCHEMA)
+    ] = Field(
         default={},
         description="Free, but for `reconciler/prune`, `…/suspend` and `…/drift`.",
         examples=[{"reconciler/prune": "false"}, {"reconciler/drift": "report"}],

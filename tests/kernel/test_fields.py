@@ -12,7 +12,7 @@ from typing import get_args
 import pytest
 
 from reconciler.kinds import KINDS
-from reconciler.kinds.inert import CHECKS, ENGINES, FIREWALL, INERT, NAMES, SHAPING
+from reconciler.kinds.inert import CHECKS, ENGINES, FIREWALL, INERT, PORTS, SHAPING
 from reconciler.manifest.model import Model
 from tests.kernel.bridge_fields import BRIDGE_CASES
 from tests.kernel.case import Case
@@ -23,22 +23,25 @@ from tests.world import Host
 
 CASES = (*BRIDGE_CASES, *CONTAINER_CASES, *LINK_CASES)
 
-NOT_PLUGGED_IN = "host devices are not plugged in"
+NAMES = "goes into the files of /etc/netns"
+PART = "of a field that has a line of its own"
+AS_IT_IS = "asks for what is so without a firewall"
 
-# Fields of which the kernel's links, addresses, routes and sysctls show nothing, and why.
+# Fields of which the kernel's links, addresses, routes and sysctls show nothing, and why. For what
+# has no effect at all it is the program's own reason, with which it warns of the field.
 UNSEEN = {
     "Bridge.icc": FIREWALL,
     "Bridge.masquerade": FIREWALL,
     "Bridge.mode": FIREWALL,
-    "Bridge.mode.ipv4": FIREWALL,
-    "Bridge.mode.ipv6": FIREWALL,
-    "Bridge.iptables": FIREWALL,
+    "Bridge.mode.ipv4": PART,
+    "Bridge.mode.ipv6": PART,
+    "Bridge.iptables": AS_IT_IS,
     "Bridge.bindAddress": FIREWALL,
     "Bridge.hairpin": FIREWALL,
     "Bridge.dns": NAMES,
     "Bridge.dnsSearch": NAMES,
     "Bridge.dnsOptions": NAMES,
-    "Bridge.ports": NOT_PLUGGED_IN,
+    "Bridge.ports": PORTS,
     "Container.hostname": NAMES,
     "Container.domainname": NAMES,
     "Container.dns": NAMES,
@@ -56,16 +59,15 @@ UNSEEN = {
     "Container.restart": ENGINES,
     "Container.user": ENGINES,
     "Link.rate": SHAPING,
-    "Check.from": CHECKS,
+    "Check.from": PART,
     "Check.to": CHECKS,
-    "Check.expect": CHECKS,
-    "Check.timeout": CHECKS,
+    "Check.expect": PART,
+    "Check.timeout": PART,
 }
 
-# Of these a part acts (and has a case), and the program warns of the rest.
+# Of these a part acts, and has a case; the program warns of the rest.
 PARTLY = {"Bridge.internal", "Container.runtime"}
-# Of these no warning is needed: without a firewall they ask for what is so, or another field warns.
-UNWARNED = {"Bridge.iptables", "Check.from", "Check.expect", "Check.timeout"}
+WARNED = {CHECKS, ENGINES, FIREWALL, PORTS, SHAPING}
 
 
 def fields_of(model: type[Model], path: str) -> Iterator[str]:
@@ -97,15 +99,12 @@ def test_every_field_has_a_case_or_a_reason_why_it_has_none():
 
 
 def test_the_program_warns_of_exactly_the_fields_that_have_no_effect():
-    spec = {kind.name: kind.model for kind in KINDS}
-    warned = {f"{i.kind}.{spec[i.kind].model_fields[i.field].alias}": i.reason for i in INERT}
-    nested = {field for field in UNSEEN if field.count(".") > 1}
+    models = {kind.name: kind.model for kind in KINDS}
+    warned = {f"{i.kind}.{models[i.kind].model_fields[i.field].alias}": i.reason for i in INERT}
+    partly = {field: warned.pop(field) for field in PARTLY}
 
-    assert warned.keys() - UNSEEN.keys() == PARTLY
-    assert UNSEEN.keys() - warned.keys() == UNWARNED | nested
-    assert {field: warned[field] for field in warned.keys() - PARTLY} == {
-        field: reason for field, reason in UNSEEN.items() if field in warned
-    }
+    assert warned == {field: reason for field, reason in UNSEEN.items() if reason in WARNED}
+    assert partly.keys() <= {field for one in CASES for field in one.fields}
 
 
 @pytest.mark.parametrize("one", CASES, ids=str)

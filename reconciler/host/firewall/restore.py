@@ -157,13 +157,15 @@ def _write(work: _Restore, before: Saved) -> Restored:
 def _undo(work: _Restore, failed: Restored, commits: int) -> Restored:
     """Lead the tables that were committed back, the last one first."""
     back = [TableEdit(edit.table, edit.undo) for edit in reversed(work.busy[:commits])]
-    if not all(edit.lines for edit in back):
+    complete = all(edit.lines for edit in back)
+    if not any(edit.lines for edit in back):
         return replace(failed, undone=False)
     done = work.run(back)
     message = failed.message
     if done.code:
         message = f"{message}; and it could not be undone: {explain_failure(done.stderr)}"
-    return replace(failed, undone=done.code == 0, message=message, pids=(*failed.pids, done.pid))
+    undone = complete and done.code == 0
+    return replace(failed, undone=undone, message=message, pids=(*failed.pids, done.pid))
 
 
 def _failed(work: _Restore, done: Finished) -> Restored:

@@ -1,0 +1,55 @@
+"""JSON type: what a field accepts, as a fragment of JSON Schema beside its parser.
+
+A fragment's `title` is what users call such a value; `explain` prints it. A field that wants text
+takes any plain scalar as it is written (`hostname: 123`), so where a number or a boolean can be
+written like its text, the schema allows that, too. Patterns are whole-text expressions that Python
+and ECMA 262 read alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+Fragment = dict[str, Any]
+
+
+def text(title: str, pattern: str = "", **more: object) -> Fragment:
+    """Text that no number can be written like: an address, a MAC."""
+    return {"title": title, "type": "string", **_pattern(pattern), **more}
+
+
+def scalar(title: str, pattern: str = "", **more: object) -> Fragment:
+    """Text that a number or a boolean can be written like, as it is written."""
+    scalars = ["string", "number", "boolean"]
+    return {"title": title, "type": scalars, **_pattern(pattern), **more}
+
+
+def whole(low: int, high: int) -> Fragment:
+    """A whole number."""
+    return {"type": "integer", "minimum": low, "maximum": high}
+
+
+def number(low: float, high: float) -> Fragment:
+    """A number, whole or not."""
+    return {"type": "number", "minimum": low, "maximum": high}
+
+
+def listing(item: Mapping[str, object]) -> Fragment:
+    """A list of such values."""
+    return {"type": "array", "items": item}
+
+
+def one_or_more(item: Mapping[str, object]) -> Fragment:
+    """One such value, or a list of them."""
+    return {"anyOf": [item, listing(item)]}
+
+
+def mapping(title: str, keys: str, value: Mapping[str, object]) -> Fragment:
+    """A mapping whose keys follow a pattern."""
+    names = {"propertyNames": {"pattern": f"^{keys}$"}} if keys else {}
+    return {"title": title, "type": "object", **names, "additionalProperties": value}
+
+
+def _pattern(pattern: str) -> Fragment:
+    return {"pattern": f"^({pattern})$"} if pattern else {}
