@@ -8,6 +8,7 @@ out. Symbolic links are followed inside the directory only: a checkout must not 
 from __future__ import annotations
 
 import os
+import re
 import stat
 import sys
 from collections.abc import Iterable, Iterator
@@ -23,6 +24,8 @@ from reconciler.manifest.source_text import ManifestFile
 
 SUFFIXES = (".yaml", ".yml", ".json")
 STDIN = "-"
+INHERITED = re.compile(r"/dev/(stdin|fd/[0-9]+)")
+"""What a shell puts for ``<(kustomize build)``: given on purpose, and waited for, as `-` is."""
 FILE_MAX = 8 << 20  # bytes; one more is read, so that the loader sees that there is more
 FILES_MAX = 100_000
 
@@ -102,7 +105,11 @@ def _digest(files: Iterable[ManifestFile]) -> str:
 
 def _read_path(path: str, reading: _Reading) -> None:
     if path == STDIN:
-        reading.files.append(ManifestFile("<stdin>", sys.stdin.buffer.read(FILE_MAX + 1)))
+        data = sys.stdin.buffer.read(FILE_MAX + 1) if sys.stdin else b""
+        reading.files.append(ManifestFile("<stdin>", data))
+        return
+    if INHERITED.fullmatch(path):
+        _read_inherited(path, reading)
         return
     try:
         mode = os.stat(path).st_mode  # noqa: PTH116 - as the other calls here
@@ -117,6 +124,14 @@ def _read_path(path: str, reading: _Reading) -> None:
                 return
     else:
         _read_file(path, reading)
+
+
+def _read_inherited(path: str, reading: _Reading) -> None:
+    try:
+        with Path(path).open("rb") as file:
+            reading.files.append(ManifestFile(path, file.read(FILE_MAX + 1)))
+    except OSError as error:
+        reading.refuse(path, _reason(error))
 
 
 def _walk(folder: str, root: str, reading: _Reading) -> Iterator[str]:
@@ -141,12 +156,21 @@ def _walk(folder: str, root: str, reading: _Reading) -> Iterator[str]:
 
 
 def _inside(entry: os.DirEntry[str], root: str, reading: _Reading) -> bool:
+    """Say whether an entry may be read; one that leads out, or to nothing, is a problem.
+
+    A link to nothing may be half of a checkout: it could have led to a folder of manifests.
+    """
     if not entry.is_symlink():
         return True
     target = os.path.realpath(entry.path)
+    try:
+        folder = stat.S_ISDIR(entry.stat().st_mode)
+    except OSError as error:
+        reading.refuse(entry.path, f"a symbolic link to {target}, which {_reason(error)}")
+        return False
     if os.path.commonpath([root, target]) == root:
         return True
-    if entry.name.endswith(SUFFIXES) or entry.is_dir():
+    if folder or entry.name.endswith(SUFFIXES):
         reading.refuse(entry.path, f"a symbolic link that leads out of the directory, to {target}")
     return False
 

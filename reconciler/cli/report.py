@@ -10,7 +10,7 @@ from typing import Any
 import rich_click as click
 
 from reconciler.agent.reconcile import Report
-from reconciler.cli.changes_json import SourceOf, render_json
+from reconciler.cli.changes_json import SourceOf, in_order, render_json
 from reconciler.cli.changes_text import in_sync_line, render_text, render_withheld
 from reconciler.core.diff import Action, Change
 from reconciler.core.execute import Outcome
@@ -36,6 +36,11 @@ class Trouble:
     source: str
     message: str
 
+    @property
+    def waits(self) -> bool:
+        """Is it only the consequence of another trouble."""
+        return self.state == "not tried" or self.message.endswith("which is blocked")
+
     def __str__(self) -> str:
         place = f" ({self.source})" if self.source else ""
         return f"{self.operation} of {self.owner}{place}: {self.message}"
@@ -45,7 +50,7 @@ def find_troubles(report: Report, source_of: SourceOf) -> list[Trouble]:
     """List what failed, what was not tried therefore, what is blocked, what still differs."""
     found = [_failed(outcome, source_of) for outcome in report.failures]
     named = {trouble.object for trouble in found}
-    left = (c for c in report.after.changes if str(c.key) not in named)
+    left = (c for c in in_order(report.after.changes) if str(c.key) not in named)
     return found + [_left(change, source_of) for change in left]
 
 
@@ -86,13 +91,21 @@ def print_report(
         click.echo(line)
     for line in (*_closing_lines(report, done), *render_withheld(report.after)):
         click.echo(line)
-    troubles = find_troubles(report, source_of)
+    _print_troubles(find_troubles(report, source_of), report.after.unchanged)
+
+
+def _print_troubles(troubles: Sequence[Trouble], unchanged: int) -> None:
+    """Print what is to be put right; what only waits for that is counted."""
+    if not troubles:
+        return
     for trouble in troubles:
-        click.echo(f"{click.style(f'{trouble.state}:', fg='red')} {trouble}", err=True)
-    if troubles:
-        counts = Counter(trouble.state for trouble in troubles)
-        said = ", ".join(f"{number} {state}" for state, number in counts.items())
-        click.echo(f"Not converged: {said}; {report.after.unchanged} as declared.", err=True)
+        if not trouble.waits:
+            click.echo(f"{click.style(f'{trouble.state}:', fg='red')} {trouble}", err=True)
+    counts = Counter(trouble.state for trouble in troubles)
+    said = ", ".join(f"{number} {state}" for state, number in counts.items())
+    waiting = sum(trouble.waits for trouble in troubles)
+    because = f" ({waiting} of them because of others)" if waiting else ""
+    click.echo(f"Not converged: {said}{because}; {unchanged} as declared.", err=True)
 
 
 def _done(report: Report) -> list[Change]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 import rich_click as click
@@ -45,23 +45,25 @@ def render_tree(topology: Topology) -> Iterator[str]:
         return
     for bridge in topology.bridges:
         facts = [*bridge.addresses, f"mtu {bridge.mtu}", "up" if bridge.up else "DOWN"]
-        yield f"{bridge.owner or bridge.name}  {bridge.name}  {'  '.join(facts)}"
-        yield from _branches(
-            [f"{end.netns}:{end.name}  {'  '.join(end.addresses)}" for end in bridge.ports]
-        )
+        yield "  ".join([*_title(bridge.owner or "Not ours", bridge.name), *facts])
+        ports = ((f"{end.netns}:{end.name}", "  ".join(end.addresses)) for end in bridge.ports)
+        yield from _branches(list(ports))
     for space in topology.spaces:
-        yield f"{space.owner or 'netns'}  {space.name}"
-        leaves = [_interface(end) for end in space.interfaces]
-        yield from _branches([*leaves, *space.routes])
-    if topology.cables:
-        yield "Links"
-        yield from _branches([f"{a.owner}  {_end(a)} ↔ {_end(b)}" for a, b in topology.cables])
+        yield "  ".join(_title(space.owner or "Not ours", space.name))
+        yield from _branches([_interface(end) for end in space.interfaces], space.routes)
+    for a, b in topology.cables:
+        yield a.owner
+        yield from _branches([_end(a), _end(b)])
 
 
-def _interface(end: Interface) -> str:
+def _title(owner: str, name: str) -> list[str]:
+    """The resource, and what it is called in the kernel where that is another word."""
+    return [owner] if owner.partition("/")[2] == name else [owner, name]
+
+
+def _interface(end: Interface) -> list[str]:
     to = f"on {end.bridge}" if end.bridge else f"to {_place(end)}"
-    state = "" if end.up else "DOWN"
-    return "  ".join(filter(None, [end.name, *end.addresses, end.mac or "", to, state]))
+    return [end.name, "  ".join(end.addresses), end.mac or "", to if end.up else f"{to}  DOWN"]
 
 
 def _place(end: Interface) -> str:
@@ -71,11 +73,16 @@ def _place(end: Interface) -> str:
     return f"{netns or 'host'}:{name}"
 
 
-def _end(end: Interface) -> str:
-    return "  ".join([f"{end.netns or 'host'}:{end.name}", *end.addresses])
+def _end(end: Interface) -> list[str]:
+    state = "" if end.up else "DOWN"
+    return [f"{end.netns or 'host'}:{end.name}", "  ".join(end.addresses), state]
 
 
-def _branches(leaves: list[str]) -> Iterator[str]:
+def _branches(rows: Sequence[Sequence[str]], notes: Sequence[str] = ()) -> Iterator[str]:
+    """Yield a line for each row, in columns, and for each note, as branches of a tree."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    leaves = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    leaves += notes
     for number, leaf in enumerate(leaves, 1):
         yield f"{'└──' if number == len(leaves) else '├──'} {leaf}"
 

@@ -90,7 +90,10 @@ class _Comparison:
     def _external(
         self, key: Key, before: KernelObject | None, after: KernelObject, owner: Owner
     ) -> Change | None:
-        if before is not None and type(before) is type(after):
+        if before is None and (place := self.observed.resolve(key)) is not None:
+            before = self.observed.objects[place]
+        any_kind = getattr(after, "any_kind", False)
+        if before is not None and (any_kind or type(before) is type(after)):
             return None
         there = "is not there" if before is None else "is of another kind"
         reason = f"{key} {there}; it belongs to somebody else, who has to make it"

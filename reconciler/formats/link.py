@@ -19,6 +19,7 @@ from reconciler.formats.netlink import (
     NetlinkFormatError,
     Request,
     parse_attributes,
+    parse_list,
     parse_text,
     render_attribute,
     render_nested,
@@ -36,7 +37,9 @@ IFLA_MASTER, IFLA_TXQLEN, IFLA_OPERSTATE, IFLA_LINKINFO, IFLA_IFALIAS = 10, 13, 
 IFLA_AF_SPEC, IFLA_GROUP, IFLA_NET_NS_FD, IFLA_EXT_MASK, IFLA_LINK_NETNSID = 26, 27, 28, 29, 37
 IFLA_INFO_KIND, IFLA_INFO_DATA, IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA = 1, 2, 4, 5
 IFLA_INET6_ADDR_GEN_MODE = 8
+IFLA_PROP_LIST, IFLA_ALT_IFNAME = 52, 53
 
+IFNAMSIZ = 16  # linux/if.h, with the final NUL
 IFF_UP = 0x1
 IF_OPER_UP = 6
 RTEXT_FILTER_SKIP_STATS = 8  # a third of a dump's bytes, which nobody here reads
@@ -45,6 +48,7 @@ IFINFO = Struct("=BxHiII")  # struct ifinfomsg: family, type, index, flags, chan
 _ATTRIBUTES = frozenset(
     {IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER, IFLA_TXQLEN, IFLA_OPERSTATE}
     | {IFLA_LINKINFO, IFLA_IFALIAS, IFLA_AF_SPEC, IFLA_GROUP, IFLA_LINK_NETNSID}
+    | {IFLA_PROP_LIST}
 )
 _INFO = frozenset({IFLA_INFO_KIND, IFLA_INFO_DATA, IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA})
 _ZERO = b"\0\0\0\0"
@@ -109,6 +113,8 @@ class LinkMessage(NamedTuple):
     """Of this kind of device, unparsed: see bridge."""
     port_data: bytes
     """Of a port of a bridge, unparsed: see port."""
+    prop_list: bytes
+    """Unparsed: see altnames."""
 
     @property
     def up(self) -> bool:
@@ -134,6 +140,15 @@ class LinkMessage(NamedTuple):
             NetlinkFormatError: The kernel's answer has another shape.
         """
         return PortAttributes(**_parse_fields(self.port_data, _PORT)) if self.port_data else None
+
+    @property
+    def altnames(self) -> tuple[str, ...]:
+        """Its alternative names (ip-link(8), `property add altname`).
+
+        Raises:
+            NetlinkFormatError: The kernel's answer has another shape.
+        """
+        return tuple(parse_text(name) for name in parse_list(self.prop_list, IFLA_ALT_IFNAME))
 
     @property
     def addr_gen_mode(self) -> int | None:
@@ -195,6 +210,7 @@ def parse_link(data: bytes, start: int, end: int) -> LinkMessage:
             get(IFLA_AF_SPEC, b""),
             info_data,
             port_data,
+            get(IFLA_PROP_LIST, b""),
         )
     except KeyError:
         raise NetlinkFormatError("link message without a name") from None
@@ -262,6 +278,8 @@ def dump_links(*, kind: str = "", master: int = 0) -> Request:
 
 
 def get_link(name: str) -> Request:
-    """One device by its name; the answer is one link message, or ENODEV."""
-    attributes = render_text(IFLA_IFNAME, name) + render_u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS)
+    """One device by its name or alternative name; the answer is one link message, or ENODEV."""
+    # An alternative name may be longer than the 15 bytes that the first attribute takes.
+    kind = IFLA_IFNAME if len(name.encode()) < IFNAMSIZ else IFLA_ALT_IFNAME
+    attributes = render_text(kind, name) + render_u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS)
     return Request(RTM_GETLINK, 0, IFINFO.pack(AF_UNSPEC, 0, 0, 0, 0) + attributes)

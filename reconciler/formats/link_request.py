@@ -27,6 +27,7 @@ from reconciler.formats.link import (
     IFINFO,
     IFLA_ADDRESS,
     IFLA_AF_SPEC,
+    IFLA_ALT_IFNAME,
     IFLA_GROUP,
     IFLA_IFALIAS,
     IFLA_IFNAME,
@@ -34,6 +35,7 @@ from reconciler.formats.link import (
     IFLA_MASTER,
     IFLA_MTU,
     IFLA_NET_NS_FD,
+    IFLA_PROP_LIST,
     IFLA_TXQLEN,
     RTM_DELLINK,
     RTM_NEWLINK,
@@ -58,6 +60,7 @@ from reconciler.formats.netlink import (
 )
 
 VETH_INFO_PEER = 1
+RTM_NEWLINKPROP, RTM_DELLINKPROP = 108, 109
 ADDR_GEN_MODE_NONE = 1  # IN6_ADDR_GEN_MODE_NONE: no link-local address when the device comes up
 _CREATE = NLM_F_CREATE | NLM_F_EXCL | NLM_F_ECHO
 
@@ -130,6 +133,21 @@ def set_link(
     if isinstance(link, int):
         return Request(RTM_NEWLINK, 0, _render_body(link, settings, info))
     return Request(RTM_NEWLINK, 0, _render_body(0, settings, info, name=link))
+
+
+def add_altname(ifindex: int, name: str) -> Request:
+    """Give a device another name; EEXIST if any device here has it."""
+    return _altname(RTM_NEWLINKPROP, NLM_F_CREATE | NLM_F_EXCL, ifindex, name)
+
+
+def delete_altname(ifindex: int, name: str) -> Request:
+    """Take an alternative name away; EINVAL if the device does not have it."""
+    return _altname(RTM_DELLINKPROP, 0, ifindex, name)
+
+
+def _altname(kind: int, flags: int, ifindex: int, name: str) -> Request:
+    names = render_nested(IFLA_PROP_LIST, [render_text(IFLA_ALT_IFNAME, name)])
+    return Request(kind, flags, IFINFO.pack(AF_UNSPEC, 0, ifindex, 0, 0) + names)
 
 
 def delete_link(ifindex: int) -> Request:

@@ -168,6 +168,24 @@ def parse_attributes(data: bytes, start: int, end: int, wanted: Container[int]) 
     return found
 
 
+def parse_list(data: bytes, kind: int) -> list[bytes]:
+    """Collect the payloads of all attributes of one type, in order, where a type repeats.
+
+    Raises:
+        NetlinkFormatError: A length leads out of the data.
+    """
+    found: list[bytes] = []
+    start, end = 0, len(data)
+    while start <= end - 4:
+        length, kind_here = _ATTRIBUTE.unpack_from(data, start)
+        if length < 4 or start + length > end:
+            raise NetlinkFormatError(f"attribute of {length} bytes at {start} of {end}")
+        if kind_here & NLA_TYPE_MASK == kind:
+            found.append(data[start + 4 : start + length])
+        start += (length + 3) & ~3
+    return found
+
+
 def parse_text(payload: bytes) -> str:
     """A NUL-terminated string; what is not UTF-8 is spelt out in hex, so that it can be printed."""
     return payload.split(b"\0", 1)[0].decode("utf-8", "backslashreplace")

@@ -22,6 +22,7 @@ from reconciler.objects import (
     File,
     Namespace,
     OtherDevice,
+    Port,
     Route,
     Sysctl,
     Veth,
@@ -177,6 +178,8 @@ class FakeHost:
                 self._check_address(item)
             case Route():
                 self._check_route(item)
+            case Port():
+                self._check_port(item)
             case File() if directory_key(item.directory) not in self.objects:
                 raise Refusal("ENOENT: No such file or directory")
             case _:
@@ -197,6 +200,11 @@ class FakeHost:
         )
         if ports >= MAX_PORTS:
             raise Refusal("EXFULL: Exchange full")
+
+    def _check_port(self, item: Port) -> None:
+        for name in (item.device, item.master):
+            if self._device(item.netns, name) is None:
+                raise Refusal("ENODEV: No such device")
 
     def _check_address(self, item: Address) -> None:
         device = self._device(item.netns, item.device)
@@ -240,6 +248,7 @@ class FakeHost:
                 self._drop_on(item.peer_netns, item.peer_name)
             case OtherDevice():
                 self._drop_on(item.netns, item.name)
+                self._drop(lambda o: isinstance(o, Port) and o.device == item.name)
             case Address():
                 self._drop_routes_without_address(item)
             case Directory():
@@ -320,6 +329,7 @@ class FakeHost:
             )
 
     def _free_ports(self, bridge: BridgeDevice) -> None:
+        self._drop(lambda o: isinstance(o, Port) and o.master == bridge.name)
         for key, item in list(self.objects.items()):
             if isinstance(item, Veth):
                 if (item.netns, item.master) == (bridge.netns, bridge.name):

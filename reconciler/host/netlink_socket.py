@@ -45,7 +45,7 @@ _READ_BYTES = 64 << 10  # a dump comes in pieces of at most 32 KiB, one message 
 T = TypeVar("T")
 
 # linux/rtnetlink.h: every object has four types in a row, one for each verb.
-_OBJECTS = {16: "LINK", 20: "ADDR", 24: "ROUTE", 28: "NEIGH", 88: "NSID"}
+_OBJECTS = {16: "LINK", 20: "ADDR", 24: "ROUTE", 28: "NEIGH", 88: "NSID", 108: "LINKPROP"}
 _TYPES = {
     first + number: f"RTM_{verb}{name}"
     for first, name in _OBJECTS.items()

@@ -13,7 +13,13 @@ from reconciler.core.object import HOST
 from reconciler.core.plan import Operation, Verb
 from reconciler.errors import HostError
 from reconciler.formats.link import parse_link
-from reconciler.formats.link_request import ADDR_GEN_MODE_NONE, LinkSettings, set_link
+from reconciler.formats.link_request import (
+    ADDR_GEN_MODE_NONE,
+    LinkSettings,
+    add_altname,
+    delete_altname,
+    set_link,
+)
 from reconciler.formats.netlink import Request
 from reconciler.host.folders import make_folder, remove_file, remove_folder, write_file
 from reconciler.host.kernel import Kernel, OperationError
@@ -27,6 +33,7 @@ from reconciler.objects import (
     File,
     Namespace,
     OtherDevice,
+    Port,
     Route,
     Sysctl,
     Veth,
@@ -39,6 +46,7 @@ from reconciler.objects.address import (
 from reconciler.objects.bridge import render_bridge, render_bridge_changes
 from reconciler.objects.marks import group_number, render_mark
 from reconciler.objects.observed import LOOPBACK
+from reconciler.objects.port import port_mark
 from reconciler.objects.route import render_route, render_route_removal
 from reconciler.objects.veth import render_end_changes, render_veth
 
@@ -93,6 +101,8 @@ class Operations:
                 self._write_route(route)
             case Sysctl() as sysctl:
                 self._kernel.write_sysctl(sysctl.netns, sysctl.name, sysctl.value)
+            case Port() as port:
+                self._plug(port)
             case Directory() as directory:
                 self._kernel.counters["files"] += 1
                 make_folder(directory.path, render_mark(operation.owner))
@@ -181,6 +191,10 @@ class Operations:
                 self._remark(bridge.netns, index, operation)
             case Veth() as veth:
                 self._set_veth(veth, operation)
+            case Port() as port:
+                if isinstance(operation.before, Port) and operation.before.master != port.master:
+                    self._unmark(operation.before)
+                self._plug(port)
             case Address() | Sysctl() | Directory() | File():
                 self._add(operation)
             case Route() as route:
@@ -241,12 +255,38 @@ class Operations:
                 self._delete_address(address)
             case Route() as route:
                 self._delete_route(route)
+            case Port() as port:
+                self._unplug(port)
             case Directory() as directory:
                 remove_folder(directory.path)
             case File() as file:
                 remove_file(file)
             case _:
                 pass  # a sysctl cannot be deleted
+
+    def _plug(self, port: Port) -> None:
+        """Say that it is ours, then plug it in: a kill in between leaves a mark, not a stranger."""
+        bridge = self._kernel.index(port.netns, port.master)
+        device = self._kernel.index(port.netns, port.device)
+        (reply,) = self._kernel.at(port.netns).socket.request(
+            [add_altname(bridge, port_mark(port.device))]
+        )
+        if reply.refusal is not None and reply.refusal.name != "EEXIST":
+            raise OperationError(str(reply.refusal))
+        self._kernel.request(port.netns, [set_link(device, LinkSettings(master=bridge))])
+
+    def _unplug(self, port: Port) -> None:
+        device = self._index_or_none(port.netns, port.device)
+        if device is not None and port.master:
+            self._gone(port.netns, set_link(device, LinkSettings(master=0)))
+        self._unmark(port)
+
+    def _unmark(self, port: Port) -> None:
+        """Take the mark from whichever device has it: an alternative name finds its device."""
+        bridge = self._index_or_none(port.netns, port_mark(port.device))
+        if bridge is not None:
+            self._gone(port.netns, delete_altname(bridge, port_mark(port.device)))
+        self._kernel.forget_device(port.netns, port_mark(port.device))
 
     def _delete_address(self, address: Address) -> None:
         if address.interface.version == 4:

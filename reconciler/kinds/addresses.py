@@ -13,11 +13,12 @@ from ipaddress import (
     IPv6Interface,
     IPv6Network,
 )
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema
 
 from reconciler.kinds.fields import text_of
+from reconciler.manifest import json_type
 from reconciler.manifest.model import wrong
 from reconciler.manifest.words import quote
 
@@ -26,6 +27,7 @@ Interface = IPv4Interface | IPv6Interface
 Network = IPv4Network | IPv6Network
 
 AUTO = "auto"
+IP_PATTERN = r"[0-9]{1,3}(\.[0-9]{1,3}){3}|[0-9a-fA-F]*:[0-9a-fA-F:.]*"
 
 _PREFIXED = re.compile(r"[^/]+/[0-9]{1,3}")
 
@@ -164,34 +166,37 @@ def one_or_more(value: object) -> object:
     return value if isinstance(value, list | tuple) else [value]
 
 
-def _schema(pattern: str) -> Any:
-    return WithJsonSchema({"type": "string", "pattern": pattern})
-
-
+_LENGTH = "/[0-9]{1,3}"
+_ADDRESS = json_type.text("address", IP_PATTERN)
+_INTERFACE = json_type.text("address with prefix length", f"({IP_PATTERN}){_LENGTH}")
+_NETWORK = json_type.text("subnet", f"({IP_PATTERN}){_LENGTH}")
+_REQUEST = json_type.text("address or auto", f"{AUTO}|({IP_PATTERN})({_LENGTH})?")
 _TEXT = PlainSerializer(str)
-IPAddressField = Annotated[
-    Address, PlainValidator(parse_address), _TEXT, _schema("^[0-9a-fA-F:.]+$")
-]
+IPAddressField = Annotated[Address, PlainValidator(parse_address), _TEXT, WithJsonSchema(_ADDRESS)]
 InterfaceField = Annotated[
-    Interface, PlainValidator(parse_interface), _TEXT, _schema("^[0-9a-fA-F:.]+/[0-9]+$")
+    Interface, PlainValidator(parse_interface), _TEXT, WithJsonSchema(_INTERFACE)
 ]
-NetworkField = Annotated[
-    Network, PlainValidator(parse_network), _TEXT, _schema("^[0-9a-fA-F:.]+/[0-9]+$")
-]
+NetworkField = Annotated[Network, PlainValidator(parse_network), _TEXT, WithJsonSchema(_NETWORK)]
 AddressRequestField = Annotated[
     AddressRequest,
     PlainValidator(parse_address_request),
     _TEXT,
-    _schema("^(auto|[0-9a-fA-F:.]+(/[0-9]+)?)$"),
+    WithJsonSchema(_REQUEST),
 ]
 
 _LIST = Field(strict=False)  # lists of YAML become tuples
 IPAddresses = Annotated[tuple[IPAddressField, ...], _LIST]
 OneOrMoreIPAddresses = Annotated[
-    tuple[IPAddressField, ...], _LIST, BeforeValidator(one_or_more, json_schema_input_type=object)
+    tuple[IPAddressField, ...],
+    _LIST,
+    BeforeValidator(one_or_more),
+    WithJsonSchema(json_type.one_or_more(_ADDRESS)),
 ]
 Interfaces = Annotated[tuple[InterfaceField, ...], _LIST]
 OneOrMoreNetworks = Annotated[
-    tuple[NetworkField, ...], _LIST, BeforeValidator(one_or_more, json_schema_input_type=object)
+    tuple[NetworkField, ...],
+    _LIST,
+    BeforeValidator(one_or_more),
+    WithJsonSchema(json_type.one_or_more(_NETWORK)),
 ]
 AddressRequests = Annotated[tuple[AddressRequestField, ...], _LIST]

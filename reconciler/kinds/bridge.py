@@ -27,6 +27,7 @@ from reconciler.kinds.addresses import (
     OneOrMoreNetworks,
 )
 from reconciler.kinds.fields import DeviceName, Domain, Flag, Mtu, Word, seconds
+from reconciler.manifest import json_type
 from reconciler.manifest.model import Model, Spec, describe, wrong
 from reconciler.manifest.words import did_you_mean, quote
 
@@ -103,22 +104,7 @@ class Bridge(Spec):
     )
     mode: Annotated[
         Modes,
-        BeforeValidator(_both_families),
-        WithJsonSchema(
-            {
-                "anyOf": [
-                    {"enum": list(MODES)},
-                    {
-                        "type": "object",
-                        "properties": {
-                            "ipv4": {"enum": list(MODES)},
-                            "ipv6": {"enum": list(MODES)},
-                        },
-                        "additionalProperties": False,
-                    },
-                ]
-            }
-        ),
+        BeforeValidator(_both_families, json_schema_input_type=Mode | Modes),
     ] = Field(
         default=Modes.model_construct(),
         description="`nat`: published ports only. `nat-unprotected`: every port of a container "
@@ -164,12 +150,26 @@ class Bridge(Spec):
         description="Spanning tree protocol; the kernel's default (off) where not written.",
         examples=[True],
     )
-    forward_delay: Annotated[float, BeforeValidator(seconds(0, FORWARD_DELAY_MAX))] | None = Field(
+    forward_delay: (
+        Annotated[
+            float,
+            BeforeValidator(seconds(0, FORWARD_DELAY_MAX)),
+            WithJsonSchema(json_type.number(0, FORWARD_DELAY_MAX)),
+        ]
+        | None
+    ) = Field(
         default=None,
         description="Seconds a port listens and learns before it forwards; 2 to 30 with STP.",
         examples=[4],
     )
-    ageing_time: Annotated[float, BeforeValidator(seconds(0, AGEING_TIME_MAX))] | None = Field(
+    ageing_time: (
+        Annotated[
+            float,
+            BeforeValidator(seconds(0, AGEING_TIME_MAX)),
+            WithJsonSchema(json_type.number(0, AGEING_TIME_MAX)),
+        ]
+        | None
+    ) = Field(
         default=None,
         description="Seconds after which an unheard MAC address is forgotten.",
         examples=[300],

@@ -17,24 +17,33 @@ from typing import Annotated, Literal, cast
 
 from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema
 
-from reconciler.kinds.addresses import Address, parse_address
+from reconciler.kinds.addresses import IP_PATTERN, Address, parse_address
 from reconciler.kinds.fields import parse_name, seconds, text_of
 from reconciler.kinds.ports import PORT_MAX, PROTOCOLS
 from reconciler.kinds.roles import find_container, not_found
+from reconciler.manifest import json_type
 from reconciler.manifest.catalog import Catalog
 from reconciler.manifest.kind import Claim
 from reconciler.manifest.model import Finding, Spec, wrong
-from reconciler.manifest.resource import Resource
+from reconciler.manifest.resource import NAME_PATTERN, Resource
 from reconciler.manifest.words import did_you_mean, quote
 
 TIMEOUT_DEFAULT = 3.0  # seconds
-TIMEOUT_MAX = 300.0
+TIMEOUT_MIN, TIMEOUT_MAX = 0.1, 300.0
 
 _CONTAINER = "Container/"
 _PLACES = ("host", "outside")
 _TARGET = re.compile(
     r"(?:\[(?P<ipv6>[^\]]*)\]|(?P<name>[^:/]*)):(?P<port>[0-9]{1,5})(?:/(?P<protocol>[a-z]*))?",
     re.ASCII,
+)
+
+
+_FROM = json_type.text("place", f"{'|'.join(_PLACES)}|{_CONTAINER}{NAME_PATTERN}")
+_TO = json_type.text(
+    "NAME:PORT/tcp, ADDRESS:PORT/tcp or address",
+    rf"{IP_PATTERN}|({NAME_PATTERN}|[0-9.]+|\[({IP_PATTERN})\]):[0-9]{{1,5}}"
+    rf"(/({'|'.join(PROTOCOLS)})?)?",
 )
 
 
@@ -83,7 +92,7 @@ def parse_to(value: object) -> Destination:
 class Check(Spec):
     """A declared expectation, proven with real packets."""
 
-    origin: Annotated[str, BeforeValidator(parse_origin)] = Field(
+    origin: Annotated[str, BeforeValidator(parse_origin), WithJsonSchema(_FROM)] = Field(
         alias="from",
         description="Where the packets come from: `Container/NAME`, `host` or `outside`.",
         examples=["outside", "Container/web1"],
@@ -92,7 +101,7 @@ class Check(Spec):
         Destination,
         PlainValidator(parse_to),
         PlainSerializer(str),
-        WithJsonSchema({"type": "string"}),
+        WithJsonSchema(_TO),
     ] = Field(
         description="`NAME:PORT/tcp`, a host address and port, or an address.",
         examples=["web1:80/tcp", "192.0.2.1:8080", "10.0.0.5"],
@@ -102,7 +111,11 @@ class Check(Spec):
         description="`open`: it answers. `closed`: nothing comes back. `refused`: it says no.",
         examples=["closed"],
     )
-    timeout: Annotated[float, BeforeValidator(seconds(0.1, TIMEOUT_MAX))] = Field(
+    timeout: Annotated[
+        float,
+        BeforeValidator(seconds(TIMEOUT_MIN, TIMEOUT_MAX)),
+        WithJsonSchema(json_type.number(TIMEOUT_MIN, TIMEOUT_MAX)),
+    ] = Field(
         default=TIMEOUT_DEFAULT,
         description="Seconds to wait for an answer.",
         examples=[1.5],

@@ -33,11 +33,18 @@ from reconciler.kinds.fields import (
 from reconciler.kinds.interface import InterfaceSpec, Route
 from reconciler.kinds.names import Command, ContainerLinks, Env, ExtraHosts, Restart, Volumes
 from reconciler.kinds.ports import ExposedPort, Exposures, Publications, PublishedPort
+from reconciler.manifest import json_type
 from reconciler.manifest.model import Spec, wrong
-from reconciler.manifest.words import did_you_mean, quote
+from reconciler.manifest.resource import NAME_PATTERN
+from reconciler.manifest.words import did_you_mean, listed, quote
 
 NETWORKS = ("bridge", "none", "host")
 SHARED = "container:"  # `network: container:NAME`
+
+_NETWORK = json_type.text(
+    f"{listed((*NETWORKS, f'{SHARED}NAME'))}", f"{'|'.join(NETWORKS)}|{SHARED}{NAME_PATTERN}"
+)
+_TARGET = json_type.scalar("name, path or process id", minLength=1)
 
 Runtime = Literal["netns", "path", "pid", "docker", "podman"]
 
@@ -70,7 +77,7 @@ class Container(Spec):
         "an existing namespace file. `pid`: of a process. `docker`, `podman`: an engine's.",
         examples=["netns", "docker"],
     )
-    target: Annotated[str, BeforeValidator(parse_target)] | None = Field(
+    target: Annotated[str, BeforeValidator(parse_target), WithJsonSchema(_TARGET)] | None = Field(
         default=None,
         description="The namespace, path, pid, or the engine's container name; the resource's name "
         "where not written.",
@@ -79,7 +86,7 @@ class Container(Spec):
     network: Annotated[
         str,
         BeforeValidator(parse_network_mode),
-        WithJsonSchema({"type": "string", "pattern": "^(bridge|none|host|container:.+)$"}),
+        WithJsonSchema(_NETWORK),
     ] = Field(
         default="bridge",
         description="`bridge`, `none`, `host`, `container:NAME` (that container's namespace).",

@@ -11,7 +11,7 @@ from reconciler.kinds.assignment import Assignment
 from reconciler.kinds.bridge import Bridge
 from reconciler.kinds.expand_names import expand_shared_names
 from reconciler.manifest.resource import Resource
-from reconciler.objects import Address, BridgeDevice, Sysctl
+from reconciler.objects import Address, BridgeDevice, OtherDevice, Port, Sysctl
 from reconciler.objects.keys import device_parameter
 
 CENTISECONDS = 100
@@ -38,10 +38,15 @@ def expand_bridge(resource: Resource, assignment: Assignment) -> Iterator[Kernel
     )
     for address in spec.addresses:
         yield Address(HOST, device, address)
+    for port in spec.ports:
+        yield OtherDevice(HOST, port, external=True)
+        yield Port(HOST, port, device)
     versions: set[int] = {address.version for address in spec.addresses}
     if 6 in versions:
-        # As Docker: its addresses are ours to give, not a router's to announce.
-        for name, value in (("disable_ipv6", "0"), ("accept_ra", "0")):
+        # As Docker: its addresses are ours to give, not a router's to announce. And without a search
+        # for twins of its link-local address, which is the source of the question who has an
+        # address: for its 2 s the host would forward no IPv6 to the containers.
+        for name, value in (("disable_ipv6", "0"), ("accept_ra", "0"), ("accept_dad", "0")):
             yield Sysctl(HOST, device_parameter("ipv6", device, name), value, device)
     if spec.ip_forward and not spec.internal:
         yield from _forwarding(versions)

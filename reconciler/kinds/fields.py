@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, WithJsonSchema
 
-from reconciler.manifest.json_type import mapping, number, scalar, text, whole
+from reconciler.manifest import json_type
 from reconciler.manifest.model import describe, wrong
 from reconciler.manifest.resource import Name, parse_name
 from reconciler.manifest.scalar import Boolean, Float, Integer
@@ -21,9 +21,9 @@ DOMAIN_MAX = 253  # RFC 1035, 2.3.4, without the length bytes of the root
 HOSTNAME_MAX = 64  # HOST_NAME_MAX of Linux, gethostname(2)
 
 _MAC = re.compile(r"[0-9a-f]{2}([:-][0-9a-f]{2}){5}")
+_UNICAST = "(?!00([:-]00){5}$)[0-9a-fA-F][02468aceACE]([:-][0-9a-fA-F]{2}){5}"
 _DOMAIN = re.compile(r"[A-Za-z0-9_]([-A-Za-z0-9_]*[A-Za-z0-9_])?")
-_LABEL = f"{_DOMAIN.pattern}"
-HOST_PATTERN = rf"{_LABEL}(\.{_LABEL})*"
+HOST_PATTERN = rf"{_DOMAIN.pattern}(\.{_DOMAIN.pattern})*"
 _SYSCTL = re.compile(r"net(\.[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*)+")
 
 
@@ -127,7 +127,8 @@ def parse_domain(value: object) -> str:
     """A domain name for `search` in resolv.conf; `.` clears the list, as in Docker."""
     name = text_of(value)
     labels = name.removesuffix(".").split(".") if name != "." else []
-    if len(name) > DOMAIN_MAX or not all(_DOMAIN.fullmatch(label) and len(label) < 64 for label in labels):
+    right = all(_DOMAIN.fullmatch(label) and len(label) < 64 for label in labels)
+    if len(name) > DOMAIN_MAX or not right:
         raise wrong(f"{quote(name)} is not a domain name", "write one as example.com")
     return str(name)
 
@@ -178,42 +179,39 @@ Flag = Annotated[bool, BeforeValidator(parse_boolean)]
 Mtu = Annotated[
     int,
     BeforeValidator(whole_number(MTU_MIN, MTU_MAX)),
-    WithJsonSchema(whole(MTU_MIN, MTU_MAX)),
+    WithJsonSchema(json_type.whole(MTU_MIN, MTU_MAX)),
 ]
 DeviceName = Annotated[
     str,
     BeforeValidator(parse_device_name),
-    WithJsonSchema(scalar("device name", r"(?!\.{1,2}$)[^\s/:]+", maxLength=DEVICE_NAME_MAX)),
+    WithJsonSchema(
+        json_type.scalar("device name", r"(?!\.{1,2}$)[^\s/:]+", maxLength=DEVICE_NAME_MAX)
+    ),
 ]
 ResourceName = Name
 Mac = Annotated[
     str,
     BeforeValidator(parse_mac),
-    WithJsonSchema(
-        text(
-            "MAC address",
-            "(?!00([:-]00){5}$)[0-9a-fA-F][02468aceACE]([:-][0-9a-fA-F]{2}){5}",
-        )
-    ),
+    WithJsonSchema(json_type.text("MAC address", _UNICAST)),
 ]
 Domain = Annotated[
     str,
     BeforeValidator(parse_domain),
     WithJsonSchema(
-        scalar("domain name", rf"\.|{HOST_PATTERN}\.?", maxLength=DOMAIN_MAX, minimum=0)
+        json_type.scalar("domain name", rf"\.|{HOST_PATTERN}\.?", maxLength=DOMAIN_MAX, minimum=0)
     ),
 ]
 Hostname = Annotated[
     str,
     BeforeValidator(parse_hostname),
-    WithJsonSchema(scalar("host name", HOST_PATTERN, maxLength=HOSTNAME_MAX, minimum=0)),
+    WithJsonSchema(json_type.scalar("host name", HOST_PATTERN, maxLength=HOSTNAME_MAX, minimum=0)),
 ]
-Word = Annotated[str, BeforeValidator(parse_word), WithJsonSchema(scalar("word", r"\S+"))]
+Word = Annotated[str, BeforeValidator(parse_word), WithJsonSchema(json_type.scalar("word", r"\S+"))]
 Sysctls = Annotated[
     dict[str, str],
     BeforeValidator(parse_sysctls),
     WithJsonSchema(
-        mapping(
+        json_type.mapping(
             "mapping of sysctls to values",
             _SYSCTL.pattern,
             {"type": ["string", "number"], "minLength": 1},

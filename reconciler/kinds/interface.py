@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import Field, PlainSerializer, PlainValidator, WithJsonSchema
 
 from reconciler.kinds.addresses import (
+    IP_PATTERN,
     AddressRequests,
     IPAddressField,
     Network,
@@ -15,6 +16,7 @@ from reconciler.kinds.addresses import (
     parse_network,
 )
 from reconciler.kinds.fields import DeviceName, Flag, Mac, Mtu, ResourceName, text_of, whole_number
+from reconciler.manifest import json_type
 from reconciler.manifest.model import Model
 
 METRIC_MAX = 2**32 - 1  # RTA_PRIORITY is a u32, rtnetlink(7)
@@ -35,6 +37,9 @@ def _destination_text(destination: Network | None) -> str:
     return DEFAULT if destination is None else str(destination)
 
 
+_TO = json_type.text("subnet, address or default", rf"{DEFAULT}|({IP_PATTERN})(/[0-9]{{1,3}})?")
+
+
 class Route(Model):
     """A route inside the namespace, beside the ones that come with addresses."""
 
@@ -42,7 +47,7 @@ class Route(Model):
         Network | None,
         PlainValidator(parse_destination),
         PlainSerializer(_destination_text),
-        WithJsonSchema({"type": "string"}),
+        WithJsonSchema(_TO),
     ] = Field(
         description="A subnet, an address, or `default`.",
         examples=["10.1.0.0/16", "default"],
@@ -52,7 +57,14 @@ class Route(Model):
         description="The next hop; on a Link without one, the other end.",
         examples=["10.0.0.254"],
     )
-    metric: Annotated[int, PlainValidator(whole_number(0, METRIC_MAX))] | None = Field(
+    metric: (
+        Annotated[
+            int,
+            PlainValidator(whole_number(0, METRIC_MAX)),
+            WithJsonSchema(json_type.whole(0, METRIC_MAX)),
+        ]
+        | None
+    ) = Field(
         default=None,
         description="Of several routes to one destination, the lowest wins.",
         examples=[100],

@@ -22,6 +22,7 @@ from pydantic import Field, PlainValidator, WithJsonSchema
 from reconciler.kinds.addresses import Interfaces
 from reconciler.kinds.fields import DeviceName, Flag, Mac, Mtu, ResourceName, text_of
 from reconciler.kinds.interface import Route
+from reconciler.manifest import json_type
 from reconciler.manifest.model import Model, Spec, wrong
 from reconciler.manifest.words import quote
 
@@ -29,6 +30,11 @@ RATE_MAX = 2**64 // 8  # bytes a second, TCA_TBF_RATE64 of linux/pkt_sched.h
 
 # tc(8), "RATES": decimal and binary units, bits and (with the suffix bps) bytes a second.
 _RATE = re.compile(r"([0-9]+(?:\.[0-9]+)?)(k|m|g|t|ki|mi|gi|ti)?(bit|bps)?", re.ASCII)
+_RATE_TYPE = {
+    **json_type.text("rate", "[0-9]+([.][0-9]+)?([kKmMgGtT][iI]?)?([bB]([iI][tT]|[pP][sS]))?"),
+    "type": ["string", "number"],
+    "minimum": 8,
+}
 _FACTORS = {
     "": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12,
     "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40,
@@ -96,10 +102,7 @@ class Link(Spec):
     mtu: Mtu | None = Field(
         default=None, description="Of both ends; 1500 where not written.", examples=[9000]
     )
-    rate: (
-        Annotated[int, PlainValidator(parse_rate), WithJsonSchema({"type": ["string", "integer"]})]
-        | None
-    ) = Field(
+    rate: Annotated[int, PlainValidator(parse_rate), WithJsonSchema(_RATE_TYPE)] | None = Field(
         default=None,
         description="Shaping of each direction, in the notation of tc(8). Bits a second.",
         examples=["10mbit"],

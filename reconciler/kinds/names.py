@@ -6,12 +6,13 @@ import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema
 
-from reconciler.kinds.addresses import Address, parse_address
-from reconciler.kinds.fields import parse_hostname, text_of
+from reconciler.kinds.addresses import IP_PATTERN, Address, parse_address
+from reconciler.kinds.fields import HOST_PATTERN, parse_hostname, text_of
+from reconciler.manifest import json_type
 from reconciler.manifest.model import describe, wrong
 from reconciler.manifest.words import quote
 
@@ -132,22 +133,39 @@ def parse_restart(value: object) -> str:
 
 
 _TEXT = PlainSerializer(str)
-_STRING: dict[str, Any] = {"type": "string"}
-_EITHER = WithJsonSchema({"type": ["object", "array"]})
+_TO = rf"{HOST_GATEWAY}|({IP_PATTERN})|\[({IP_PATTERN})\]"
+_HOST = json_type.text("NAME:ADDRESS", f"({HOST_PATTERN}):({_TO})")
+_HOSTS = {
+    "anyOf": [
+        json_type.listing(_HOST),
+        json_type.mapping("mapping of names to addresses", HOST_PATTERN, json_type.text("", _TO)),
+    ]
+}
+_LINK_TEXT = json_type.scalar(
+    "NAME or NAME:ALIAS", rf"{HOST_PATTERN}|[^:/\s]+:{HOST_PATTERN}", minimum=0
+)
+_ENV = {
+    "anyOf": [
+        json_type.mapping("mapping of names to text", _VARIABLE.pattern, json_type.scalar("text")),
+        json_type.listing(json_type.text("NAME=value", rf"{_VARIABLE.pattern}=[\s\S]*")),
+    ]
+}
+_VOLUME = json_type.text("HOST:CONTAINER[:OPTIONS]", "/[^:]*|[^:]+:/[^:]*(:[^:]*)?")
+_RESTART = json_type.text("restart policy", "no|always|unless-stopped|on-failure(:[0-9]{1,6})?")
 
 ExtraHosts = Annotated[
     tuple[
-        Annotated[ExtraHost, PlainValidator(parse_extra_host), _TEXT, WithJsonSchema(_STRING)],
+        Annotated[ExtraHost, PlainValidator(parse_extra_host), _TEXT, WithJsonSchema(_HOST)],
         ...,
     ],
     Field(strict=False),
     BeforeValidator(list_extra_hosts),
-    _EITHER,
+    WithJsonSchema(_HOSTS),
 ]
 ContainerLinks = Annotated[
     tuple[
         Annotated[
-            ContainerLink, PlainValidator(parse_container_link), _TEXT, WithJsonSchema(_STRING)
+            ContainerLink, PlainValidator(parse_container_link), _TEXT, WithJsonSchema(_LINK_TEXT)
         ],
         ...,
     ],
@@ -157,8 +175,11 @@ Command = Annotated[
     tuple[str, ...],
     Field(strict=False),
     BeforeValidator(parse_command),
-    WithJsonSchema({"type": ["string", "array"]}),
+    WithJsonSchema(json_type.one_or_more(json_type.scalar("word"))),
 ]
-Env = Annotated[dict[str, str], PlainValidator(parse_env), _EITHER]
-Volumes = Annotated[tuple[Annotated[str, BeforeValidator(parse_volume)], ...], Field(strict=False)]
-Restart = Annotated[str, BeforeValidator(parse_restart)]
+Env = Annotated[dict[str, str], PlainValidator(parse_env), WithJsonSchema(_ENV)]
+Volumes = Annotated[
+    tuple[Annotated[str, BeforeValidator(parse_volume), WithJsonSchema(_VOLUME)], ...],
+    Field(strict=False),
+]
+Restart = Annotated[str, BeforeValidator(parse_restart), WithJsonSchema(_RESTART)]

@@ -20,7 +20,8 @@ from typing import Annotated
 from pydantic import Field, PlainSerializer, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from reconciler.kinds.addresses import Address
+from reconciler.kinds.addresses import IP_PATTERN, Address
+from reconciler.manifest import json_type
 from reconciler.manifest.model import describe, wrong
 from reconciler.manifest.words import did_you_mean, quote
 
@@ -212,7 +213,18 @@ def _as_text(ports: tuple[object, ...]) -> list[str]:
     return [str(port) for port in ports]
 
 
-_PORT = {"type": ["integer", "string"]}
+_PROTOCOL = "([tT][cC][pP]|[uU][dD][pP]|[sS][cC][tT][pP])"
+_RANGE = "[0-9]{1,5}(-[0-9]{1,5})?"
+_HOST = rf"([0-9.]*:)?({_RANGE})?:|\[({IP_PATTERN})\]:({_RANGE})?:"
+
+
+def _port_type(title: str, pattern: str) -> json_type.Fragment:
+    written: json_type.Fragment = {"type": ["string", "integer"]}
+    return {**json_type.text(title, pattern), **written, "minimum": 1, "maximum": PORT_MAX}
+
+
+_HOST_IP = json_type.text("address", f"({IP_PATTERN})?")
+_PORT = _port_type("port or range", _RANGE)
 Publication = Annotated[
     tuple[PublishedPort, ...],
     PlainValidator(parse_publish),
@@ -220,14 +232,16 @@ Publication = Annotated[
     WithJsonSchema(
         {
             "anyOf": [
-                {"type": ["string", "integer"]},
+                _port_type("port mapping", f"({_HOST})?{_RANGE}(/{_PROTOCOL})?"),
                 {
+                    "title": "mapping",
                     "type": "object",
                     "properties": {
-                        "hostIP": {"type": "string"},
-                        "hostPort": _PORT,
-                        "containerPort": _PORT,
-                        "protocol": {"enum": list(PROTOCOLS)},
+                        "hostIP": _HOST_IP | {"description": "Host address; the bridge's."},
+                        "hostPort": _PORT | {"description": "Host port; a free one."},
+                        "containerPort": _PORT | {"description": "The container's port."},
+                        "protocol": json_type.text("tcp, udp or sctp", _PROTOCOL)
+                        | {"description": "The protocol.", "default": PROTOCOLS[0]},
                     },
                     "required": ["containerPort"],
                     "additionalProperties": False,
@@ -241,6 +255,6 @@ Exposure = Annotated[
     tuple[ExposedPort, ...],
     PlainValidator(parse_expose),
     PlainSerializer(_as_text),
-    WithJsonSchema(_PORT),
+    WithJsonSchema(_port_type("port", f"{_RANGE}(/{_PROTOCOL})?")),
 ]
 Exposures = Annotated[tuple[Exposure, ...], Field(strict=False)]

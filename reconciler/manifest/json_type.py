@@ -16,13 +16,13 @@ Fragment = dict[str, Any]
 
 def text(title: str, pattern: str = "", **more: object) -> Fragment:
     """Text that no number can be written like: an address, a MAC."""
-    return {"title": title, "type": "string", **_pattern(pattern), **more}
+    return {**_title(title), "type": "string", **_pattern(pattern), **more}
 
 
 def scalar(title: str, pattern: str = "", **more: object) -> Fragment:
     """Text that a number or a boolean can be written like, as it is written."""
     scalars = ["string", "number", "boolean"]
-    return {"title": title, "type": scalars, **_pattern(pattern), **more}
+    return {**_title(title), "type": scalars, **_pattern(pattern), **more}
 
 
 def whole(low: int, high: int) -> Fragment:
@@ -47,8 +47,12 @@ def one_or_more(item: Mapping[str, object]) -> Fragment:
 
 def mapping(title: str, keys: str, value: Mapping[str, object]) -> Fragment:
     """A mapping whose keys follow a pattern."""
-    names = {"propertyNames": {"pattern": f"^{keys}$"}} if keys else {}
-    return {"title": title, "type": "object", **names, "additionalProperties": value}
+    names = {"propertyNames": _pattern(keys)} if keys else {}
+    return {**_title(title), "type": "object", **names, "additionalProperties": value}
+
+
+def _title(title: str) -> Fragment:
+    return {"title": title} if title else {}
 
 
 def _pattern(pattern: str) -> Fragment:

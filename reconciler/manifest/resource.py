@@ -25,7 +25,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
-from reconciler.manifest.json_type import mapping, scalar
+from reconciler.manifest import json_type
 from reconciler.manifest.model import Model, Spec, describe, wrong
 from reconciler.manifest.words import did_you_mean, listed, quote
 
@@ -77,16 +77,16 @@ def _annotations(annotations: dict[str, str]) -> dict[str, str]:
     return annotations
 
 
-_NAME = scalar("name", NAME_PATTERN, maxLength=NAME_MAX, minimum=0)
-_LABELS = mapping("mapping of text to text", "", scalar("text"))
+_NAME = json_type.scalar("name", NAME_PATTERN, maxLength=NAME_MAX, minimum=0)
+_LABELS = json_type.mapping("mapping of text to text", "", json_type.scalar("text"))
 _ANNOTATIONS_SCHEMA = _LABELS | {
     "properties": {
         "reconciler/prune": {
-            "description": "`\"false\"` keeps it when its manifest goes away.",
+            "description": '`"false"` keeps it when its manifest goes away.',
             "enum": ["true", "false", True, False],
         },
         "reconciler/suspend": {
-            "description": "`\"true\"` leaves it exactly as it is on the host.",
+            "description": '`"true"` leaves it exactly as it is on the host.',
             "enum": ["true", "false", True, False],
         },
         "reconciler/drift": {

@@ -10,11 +10,12 @@ from reconciler.objects.device import OtherDevice
 from reconciler.objects.directory import Directory
 from reconciler.objects.file import File
 from reconciler.objects.namespace import Namespace
+from reconciler.objects.port import Port
 from reconciler.objects.route import Route
 from reconciler.objects.sysctl import Sysctl
 from reconciler.objects.veth import Veth
 
-OBJECTS = (Namespace, BridgeDevice, Veth, OtherDevice, Address, Route, Sysctl, Directory, File)
+OBJECTS = (Namespace, BridgeDevice, Veth, OtherDevice, Address, Route, Sysctl, Directory, File, Port)
 
 __all__ = [
     "OBJECTS",
@@ -24,6 +25,7 @@ __all__ = [
     "File",
     "Namespace",
     "OtherDevice",
+    "Port",
     "Route",
     "Sysctl",
     "Veth",

@@ -24,13 +24,15 @@ class OtherDevice:
     master: str | None = None
     mtu: int | None = None
     up: bool | None = None
+    external: bool = False
 
     mark: ClassVar[Mark] = Mark.WORDS
     compared: ClassVar[tuple[str, ...]] = ()
     fixed: ClassVar[frozenset[str]] = frozenset()
     claims: ClassVar[tuple[Key, ...]] = ()
     parents: ClassVar[tuple[Key, ...]] = ()
-    external: ClassVar[bool] = False
+    any_kind: ClassVar[bool] = True
+    """Where it is only required (`external`), a device of whatever type will do."""
 
     @property
     def key(self) -> Key:

@@ -17,6 +17,7 @@ from reconciler.objects.directory import Directory
 from reconciler.objects.file import FolderDump
 from reconciler.objects.marks import parse_group, parse_mark
 from reconciler.objects.namespace import Namespace
+from reconciler.objects.port import find_ports, marked_ports
 from reconciler.objects.route import parse_route
 from reconciler.objects.sysctl import Sysctl
 from reconciler.objects.veth import End, parse_veth
@@ -114,6 +115,25 @@ def _devices(
             if end is not None:
                 owners[end.netns, end.link.ifindex] = owner
         yield parse_veth(a, b), owner
+    for dump in dumps:
+        if dump.name == HOST:
+            yield from _ports(dump, owners)
+
+
+def _ports(
+    dump: NamespaceDump, owners: Mapping[tuple[str, int], Owner | None]
+) -> Iterator[Entry]:
+    """Somebody else's devices in bridges, whose soever."""
+    bridges = {link.ifindex: link for link in dump.links if link.kind == "bridge"}
+    masters = {
+        link.name: bridges[link.master].name
+        for link in dump.links
+        if link.master in bridges and owners.get((HOST, link.ifindex)) is None
+    }
+    marks = {bridge.name: marked_ports(bridge.altnames) for bridge in bridges.values()}
+    indexes = {bridge.name: bridge.ifindex for bridge in bridges.values()}
+    for port, bridge in find_ports(HOST, masters, marks):
+        yield port, owners[HOST, indexes[bridge]] if bridge else None
 
 
 def _owner(link: LinkMessage, set_name: str) -> Owner | None:

@@ -5,6 +5,7 @@ Without this suite the laws of tests/properties would hold for a kernel that doe
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import ip_address, ip_interface, ip_network
@@ -21,7 +22,16 @@ from reconciler.core.state import State
 from reconciler.host.base import Interest
 from reconciler.host.fake import FakeHost
 from reconciler.host.linux import LinuxHost
-from reconciler.objects import Address, BridgeDevice, Namespace, Route, Sysctl, Veth
+from reconciler.objects import (
+    Address,
+    BridgeDevice,
+    Namespace,
+    OtherDevice,
+    Port,
+    Route,
+    Sysctl,
+    Veth,
+)
 from reconciler.objects.keys import IPV6_SWITCH, device_key, sysctl_key
 
 OWNER = Owner("default", "Container/web1")
@@ -345,3 +355,70 @@ def test_a_sysctl_is_observed_only_on_request(kernel: AnyHost):
     add(kernel, SPACE, NO_IPV6)
 
     assert sysctl_key("web1", IPV6_SWITCH) not in kernel.observe(Interest()).objects
+
+
+def test_a_strangers_device_is_plugged_in_and_pulled_out_and_stays_itself(kernel: AnyHost):
+    place_stranger(kernel, "tun0")
+    port = Port("", "tun0", "br0")
+    add(kernel, BRIDGE, port)
+    observed = kernel.observe(INTEREST)
+    assert observed.objects[port.key] == port
+    assert observed.owners[port.key].set == OWNER.set
+    assert device_key("", "tun0") not in observed.owners
+
+    assert attempt(kernel, Verb.DELETE, port) is None
+
+    observed = kernel.observe(INTEREST)
+    assert port.key not in observed.objects
+    assert device_key("", "tun0") in observed.objects
+
+
+def test_a_port_needs_its_device_and_its_bridge(kernel: AnyHost):
+    place_stranger(kernel, "tun0")
+
+    assert attempt(kernel, Verb.ADD, Port("", "tun0", "br0")) is not None
+    add(kernel, BRIDGE)
+    assert attempt(kernel, Verb.ADD, Port("", "tun1", "br0")) is not None
+
+
+def test_a_port_moves_to_another_bridge_with_its_mark(kernel: AnyHost):
+    place_stranger(kernel, "tun0")
+    port = Port("", "tun0", "br0")
+    add(kernel, BRIDGE, replace(BRIDGE, name="br1", mac="02:00:00:00:00:bb"), port)
+
+    assert change(kernel, port, master="br1") is None
+
+    observed = kernel.observe(INTEREST)
+    assert observed.objects[port.key] == replace(port, master="br1")
+    assert port.key in observed.owners
+
+
+def test_what_somebody_else_plugs_in_is_not_ours(kernel: AnyHost):
+    place_stranger(kernel, "tun0")
+    add(kernel, BRIDGE)
+    plug_by_hand(kernel, "tun0", "br0")
+
+    observed = kernel.observe(INTEREST)
+
+    port = Port("", "tun0", "br0")
+    assert observed.objects[port.key] == port
+    assert port.key not in observed.owners
+
+
+def place_stranger(kernel: AnyHost, name: str) -> None:
+    """Make a device that we would never make."""
+    if isinstance(kernel, FakeHost):
+        kernel.place(OtherDevice("", name, kind="tun", mtu=1500, up=False))
+    else:
+        ip("tuntap", "add", name, "mode", "tap")
+
+
+def plug_by_hand(kernel: AnyHost, name: str, bridge: str) -> None:
+    if isinstance(kernel, FakeHost):
+        kernel.place(Port("", name, bridge))
+    else:
+        ip("link", "set", name, "master", bridge)
+
+
+def ip(*arguments: str) -> None:
+    subprocess.run(["ip", *arguments], check=True)

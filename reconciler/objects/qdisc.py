@@ -1,0 +1,109 @@
+"""Qdisc: how a device queues what it sends; ours is a token bucket that shapes it (tc-tbf(8)).
+
+- Ours after a restart: its handle is 5c:. Who adds one without saying a handle gets 8001: or higher;
+  who changes the rate of ours keeps the handle, so that this is drift and not a stranger's.
+- Requires its device and dies with it. It stays when the device is renamed or goes down.
+- The kernel keeps the burst as the time that it takes at the rate, in ticks of 64 ns, and the
+  programs that set it count whole microseconds. So it is rounded to a grain, on both sides; rate and
+  limit come back as they were written.
+- Nothing is fixed: one of another kind is put away by ours in one request.
+
+Every device has a qdisc; observed are the token buckets, and on pairs whatever somebody put there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+from reconciler.core.object import Key, Mark
+from reconciler.objects.keys import device_key
+
+HANDLE = 0x5C << 16
+"""``5c:``, major number in the upper half (linux/pkt_sched.h, TC_H_MAKE)."""
+TBF = "tbf"
+NOBODYS = frozenset({"", "noop", "noqueue"})
+"""What a pair has when nobody put anything there."""
+
+ETH_HLEN = 14  # linux/if_ether.h: the kernel counts the header as well
+LATENCY = 50_000
+"""Microseconds that a packet waits at most before what comes behind it is dropped."""
+BURST_TIME = 5_000
+"""Microseconds of sending at the rate that may leave at once, so that a late timer loses nothing."""
+BURST_FRAMES = 8
+"""Frames that fit into the burst however slow the rate: one more than the kernel's own segments of a
+sender that has just been woken up."""
+_SECOND = 1_000_000  # microseconds
+_GRAIN_MIN = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Qdisc:
+    """The root qdisc of *device*: of a token bucket the rate, of another kind only the kind."""
+
+    netns: str
+    device: str
+    rate: int | None = None
+    """Bytes a second, headers of Ethernet included."""
+    burst: int | None = None
+    """Bytes that may leave at once, a multiple of the grain."""
+    limit: int | None = None
+    """Bytes that may wait."""
+    kind: str = TBF
+
+    mark: ClassVar[Mark] = Mark.INHERITED
+    compared: ClassVar[tuple[str, ...]] = ("kind", "rate", "burst", "limit")
+    fixed: ClassVar[frozenset[str]] = frozenset()
+    claims: ClassVar[tuple[Key, ...]] = ()
+    requires: ClassVar[tuple[Key, ...]] = ()
+    external: ClassVar[bool] = False
+
+    @property
+    def key(self) -> Key:
+        """``qdisc/DEVICE``: a device has one root."""
+        return Key("qdisc", self.netns, self.device)
+
+    @property
+    def parents(self) -> tuple[Key, ...]:
+        """Its device."""
+        return (device_key(self.netns, self.device),)
+
+
+class QdiscMessage(NamedTuple):
+    """What the kernel says of a token bucket at the root of a device."""
+
+    ifindex: int
+    handle: int
+    rate: int
+    """Bytes a second."""
+    burst: int
+    """Bytes, as far as the time that the kernel keeps says."""
+    limit: int
+    """Bytes."""
+
+
+def token_bucket(netns: str, device: str, rate: int, mtu: int) -> Qdisc:
+    """Make the bucket that shapes a device.
+
+    Args:
+        netns: Where.
+        device: What.
+        rate: Bytes a second.
+        mtu: Of the device: a frame larger than the burst would never be sent.
+    """
+    frames = BURST_FRAMES * (mtu + ETH_HLEN)
+    least = max(frames, rate * BURST_TIME // _SECOND)
+    burst = -(-least // _grain(rate)) * _grain(rate)
+    return Qdisc(netns, device, rate, burst, burst + rate * LATENCY // _SECOND)
+
+
+def parse_qdisc(netns: str, device: str, message: QdiscMessage) -> Qdisc:
+    """Read a token bucket out of what the kernel says of it."""
+    grain = _grain(message.rate)
+    burst = (message.burst + grain // 2) // grain * grain
+    return Qdisc(netns, device, message.rate, burst, message.limit)
+
+
+def _grain(rate: int) -> int:
+    """The power of two to which a burst is rounded: four microseconds of the rate, 1 KiB at least."""
+    return max(_GRAIN_MIN, 1 << (4 * rate // _SECOND).bit_length())
