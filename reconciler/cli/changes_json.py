@@ -16,7 +16,10 @@ VERSION = 1
 SourceOf = Callable[[str], str]
 """From ``Kind/name`` to ``file:line``; empty where nothing declares it any more."""
 
-_ORDER = ("netns", "device", "address", "route", "sysctl", "directory", "file")
+_ORDER = (
+    *("netns", "device", "port", "qdisc", "address", "route"),
+    *("sysctl", "directory", "file"),
+)
 """Types of objects as people think of them: what lives in a thing comes after it."""
 
 CENTISECONDS = frozenset({"forward_delay", "ageing_time"})

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import rich_click as click
 
+from reconciler.agent.reconcile import Preview
 from reconciler.cli import exit_codes, options
 from reconciler.cli.changes_json import render_errors
-from reconciler.cli.output import report_errors
-from reconciler.cli.session import Options, open_session
+from reconciler.cli.commands_text import render_commands
+from reconciler.cli.output import print_warnings, report_errors
+from reconciler.cli.session import Options, Session, open_session
+from reconciler.core.diff import Action
 from reconciler.host.recorded import RecordedHost
 
 
@@ -18,7 +21,7 @@ from reconciler.host.recorded import RecordedHost
 @options.set_name
 @options.changing
 @options.allow_empty
-@options.output("text", "json")
+@options.output("text", "json", "commands")
 @click.option(
     "--against",
     type=click.Path(path_type=Path),
@@ -44,5 +47,19 @@ def command(
         host = RecordedHost.load(against, set_name) if against else None
         with open_session(given, host) as session:
             preview = session.preview()
-            session.print_preview(preview, output)
+            if output == "commands":
+                _print_commands(session, preview)
+            else:
+                session.print_preview(preview, output)
     return exit_codes.OK if preview.in_sync else exit_codes.CHANGES
+
+
+def _print_commands(session: Session, preview: Preview) -> None:
+    """Print the script, and on standard error what is not in it."""
+    print_warnings(session.warnings)
+    for change in preview.changes:
+        if change.action is Action.BLOCKED:
+            click.echo(f"{change.action.sign} {change.key}: {printable(change.reason)}", err=True)
+    for text in render_commands(preview.plan(), session.options.set_name):
+        # Files may hold other bytes than UTF-8, and are written as they are.
+        click.echo(text.encode("utf-8", "surrogateescape"))

@@ -25,6 +25,8 @@ COMMANDS = {
     "teardown": "Remove all that we own, and nothing else.",
     "sandbox": "Run a command on a throwaway host of its own, without root.",
     "demo": "Show the whole story in a sandbox: apply, traffic, a fault, and how it heals.",
+    "explain": "Explain kinds, fields, exit codes and how things work.",
+    "schema": "Print the JSON Schema of manifests, for editors.",
 }
 """Every command with its help, so that --help imports none of them."""
 

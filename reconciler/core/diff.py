@@ -115,7 +115,7 @@ class _Comparison:
     def _present(
         self, key: Key, before: KernelObject, after: KernelObject, owner: Owner
     ) -> Change | None:
-        differences = compare(before, after)
+        differences = (*self._other_name(key), *compare(before, after))
         if after.mark is Mark.NONE:
             foreign: tuple[Key, ...] = ()
         else:
@@ -137,6 +137,10 @@ class _Comparison:
             in_the_way=(*foreign, *others),
             displaces=displaced,
         )
+
+    def _other_name(self, key: Key) -> tuple[Difference, ...]:
+        known = self.observed.renamed.get(key)
+        return () if known is None else (Difference("name", known.key.name, key.name),)
 
     def _lives_in_ours(self, after: KernelObject) -> bool:
         """Does it inherit its owner, from something that is ours.

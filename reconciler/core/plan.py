@@ -62,7 +62,7 @@ def make_plan(changes: Iterable[Change], desired: State, observed: State) -> Pla
     return Plan(
         (
             *_deletes(first, todo, observed),
-            *(_make(todo[key], desired, todo) for key in made),
+            *(_make(todo[key], desired, observed, todo) for key in made),
             *_deletes(last, todo, observed),
         )
     )
@@ -128,11 +128,12 @@ def _in_order(keys: Iterable[Key], desired: State, todo: dict[Key, Change]) -> l
     return list(order)
 
 
-def _make(change: Change, desired: State, changing: Container[Key]) -> Operation:
+def _make(
+    change: Change, desired: State, observed: State, changing: Container[Key]
+) -> Operation:
     assert change.after is not None  # noqa: S101 - only deletes lack it, and they are not made
     needs = tuple(key for key in desired.needs(change.after) if key in changing)
     if change.action is Action.UPDATE:
-        return Operation(
-            Verb.SET, change.after, change.owner, change.differences, change.before, needs
-        )
+        before = observed.renamed.get(change.key, change.before)
+        return Operation(Verb.SET, change.after, change.owner, change.differences, before, needs)
     return Operation(Verb.ADD, change.after, change.owner, needs=needs)

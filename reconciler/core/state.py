@@ -21,6 +21,8 @@ class State:
     owners: Mapping[Key, Owner] = field(default_factory=dict)
     claims: Mapping[Key, Key] = field(default_factory=dict)
     """From a claimed key to the key of the object that claims it."""
+    renamed: Mapping[Key, KernelObject] = field(default_factory=dict)
+    """Observed side: what the kernel still knows by another name, under the name that is wanted."""
 
     @classmethod
     def of(cls, entries: Iterable[tuple[KernelObject, Owner | None]]) -> State:

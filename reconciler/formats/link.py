@@ -32,7 +32,7 @@ from reconciler.formats.netlink import (
 
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
 
-IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK = 1, 3, 4, 5
+IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_QDISC = 1, 3, 4, 5, 6
 IFLA_MASTER, IFLA_TXQLEN, IFLA_OPERSTATE, IFLA_LINKINFO, IFLA_IFALIAS = 10, 13, 16, 18, 20
 IFLA_AF_SPEC, IFLA_GROUP, IFLA_NET_NS_FD, IFLA_EXT_MASK, IFLA_LINK_NETNSID = 26, 27, 28, 29, 37
 IFLA_INFO_KIND, IFLA_INFO_DATA, IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA = 1, 2, 4, 5
@@ -48,7 +48,7 @@ IFINFO = Struct("=BxHiII")  # struct ifinfomsg: family, type, index, flags, chan
 _ATTRIBUTES = frozenset(
     {IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER, IFLA_TXQLEN, IFLA_OPERSTATE}
     | {IFLA_LINKINFO, IFLA_IFALIAS, IFLA_AF_SPEC, IFLA_GROUP, IFLA_LINK_NETNSID}
-    | {IFLA_PROP_LIST}
+    | {IFLA_PROP_LIST, IFLA_QDISC}
 )
 _INFO = frozenset({IFLA_INFO_KIND, IFLA_INFO_DATA, IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA})
 _ZERO = b"\0\0\0\0"
@@ -113,8 +113,10 @@ class LinkMessage(NamedTuple):
     """Of this kind of device, unparsed: see bridge."""
     port_data: bytes
     """Of a port of a bridge, unparsed: see port."""
-    prop_list: bytes
+    prop_list: bytes = b""
     """Unparsed: see altnames."""
+    qdisc: str = ""
+    """The kind at its root, as tc(8) names it; `noqueue` for a device that keeps nothing back."""
 
     @property
     def up(self) -> bool:
@@ -211,6 +213,7 @@ def parse_link(data: bytes, start: int, end: int) -> LinkMessage:
             info_data,
             port_data,
             get(IFLA_PROP_LIST, b""),
+            parse_text(get(IFLA_QDISC, b"")),
         )
     except KeyError:
         raise NetlinkFormatError("link message without a name") from None

@@ -23,6 +23,7 @@ from reconciler.objects import (
     Namespace,
     OtherDevice,
     Port,
+    Qdisc,
     Route,
     Sysctl,
     Veth,
@@ -30,6 +31,7 @@ from reconciler.objects import (
 from reconciler.objects.keys import (
     IPV6_SWITCH,
     device_key,
+    device_parameter,
     directory_key,
     ipv6_switch_key,
     netns_needs,
@@ -131,15 +133,17 @@ class FakeHost:
         if isinstance(item, Sysctl):
             self._write(item)
             return
-        for key in (item.key, *item.claims):
-            if self._at(key) is not None:
-                raise Refusal("EEXIST: File exists")
+        if not isinstance(item, Qdisc):  # the root of a device is replaced, whatever it was
+            for key in (item.key, *item.claims):
+                if self._at(key) is not None:
+                    raise Refusal("EEXIST: File exists")
         self._check_namespaces(item)
         self._check(item)
         self.place(item, owner)
 
     def _set(self, operation: Operation) -> None:
-        item = self.objects.get(operation.key)
+        known = operation.before.key if operation.before is not None else operation.key
+        item = self.objects.get(known)
         if item is None:
             raise Refusal("ENODEV: No such device")
         fields = {d.field: d.after for d in operation.differences if d.field != "owner"}
@@ -151,9 +155,14 @@ class FakeHost:
             self._write(changed)
             return
         self._check(changed)
-        self.objects[item.key] = changed
+        if changed.key != item.key:
+            if self._at(changed.key) is not None:
+                raise Refusal("EEXIST: File exists")
+            del self.objects[item.key]
+            self.owners.pop(item.key, None)
+        self.objects[changed.key] = changed
         self._rename_contents(item, changed)
-        self.owners[item.key] = operation.owner
+        self.owners[changed.key] = operation.owner
 
     def _write(self, item: Sysctl) -> None:
         self._check_namespaces(item)
@@ -180,6 +189,8 @@ class FakeHost:
                 self._check_route(item)
             case Port():
                 self._check_port(item)
+            case Qdisc() if self._device(item.netns, item.device) is None:
+                raise Refusal("ENODEV: No such device")
             case File() if directory_key(item.directory) not in self.objects:
                 raise Refusal("ENOENT: No such file or directory")
             case _:
@@ -269,6 +280,8 @@ class FakeHost:
             if before.peer_name != after.peer_name:
                 self._move(before.peer_netns, before.peer_name, after.peer_name)
             self._settle(after.peer_netns, after.peer_name, up=after.peer_up, mtu=after.peer_mtu)
+        if isinstance(before, BridgeDevice) and before.key != after.key:
+            self._rename_bridge(before, after.key.name)
         if isinstance(after, BridgeDevice | Veth):
             self._settle(after.netns, after.name, up=after.up, mtu=after.mtu)
 
@@ -285,12 +298,26 @@ class FakeHost:
                 and (o.netns, o.device) == (netns, device)
             )
 
-    def _move(self, netns: str | None, old: str | None, new: str | None) -> None:
+    def _rename_bridge(self, before: BridgeDevice, name: str) -> None:
+        self._move(before.netns, before.name, name)
         for key, item in list(self.objects.items()):
-            if isinstance(item, Address | Route) and (item.netns, item.device) == (netns, old):
+            if isinstance(item, Veth) and (item.netns, item.master) == (before.netns, before.name):
+                self.objects[key] = replace(item, master=name)
+            if isinstance(item, Port) and item.master == before.name:
+                self.objects[key] = replace(item, master=name)
+
+    def _move(self, netns: str | None, old: str | None, new: str | None) -> None:
+        place = (netns, old)
+        for key, item in list(self.objects.items()):
+            if isinstance(item, Address | Route | Qdisc) and (item.netns, item.device) == place:
                 owner = self.owners.pop(key, None)
                 del self.objects[key]
                 self.place(replace(item, device=str(new)), owner)
+            if isinstance(item, Sysctl) and (item.netns, item.device) == (netns, old):
+                family, parameter = item.name.split(".")[1], item.name.split(".")[4]
+                del self.objects[key]
+                moved = device_parameter(family, str(new), parameter)
+                self.place(replace(item, name=moved, device=str(new)))
 
     def _drop(self, gone: Callable[[KernelObject], bool]) -> None:
         for key, item in list(self.objects.items()):
@@ -304,7 +331,7 @@ class FakeHost:
     def _drop_on(self, netns: str | None, device: str | None) -> None:
         self._drop(
             lambda o: (
-                isinstance(o, Address | Route | Sysctl)
+                isinstance(o, Address | Route | Sysctl | Qdisc)
                 and (o.key.netns, o.device) == (netns, device)
             )
         )

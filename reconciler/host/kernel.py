@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
@@ -171,7 +172,13 @@ def read_sysctl(name: str) -> str | None:
     except (FileNotFoundError, PermissionError):
         return None  # some can only be written (net.ipv4.route.flush)
     except OSError as error:
+        if error.errno == errno.EIO:  # net.ipv6.conf.all.stable_secret until somebody writes one
+            return None
         raise HostError(f"sysctl {name}: {explain_file(error)}") from error
+
+
+_SECRETS = {"stable_secret", "tcp_fastopen_key"}
+"""Keys from which addresses and cookies are made (ip-sysctl): nothing for a bug report."""
 
 
 def list_sysctls() -> list[str]:
@@ -183,7 +190,7 @@ def list_sysctls() -> list[str]:
     found = []
     for path in root.rglob("*"):
         parts = path.relative_to(root.parent).parts
-        if "neigh" in parts or path.is_dir():
+        if "neigh" in parts or parts[-1] in _SECRETS or path.is_dir():
             continue
         of_device = "conf" in parts and parts[-2] not in {"all", "default"}
         if not of_device or parts[-1] in _OF_DEVICES:

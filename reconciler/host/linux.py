@@ -19,6 +19,7 @@ from reconciler.host.kernel import Kernel, OperationError, list_sysctls, read_sy
 from reconciler.host.named_namespaces import leftovers, list_namespaces
 from reconciler.host.namespaces import inside
 from reconciler.host.operations import Operations
+from reconciler.host.traffic_control import read_qdiscs
 from reconciler.objects.marks import parse_mark
 from reconciler.objects.observed import LOOPBACK, NamespaceDump, parse_state
 
@@ -112,6 +113,7 @@ class LinuxHost:
             space.socket.dump(dump_addresses(), parse_address),
             space.socket.dump(dump_routes(), parse_route),
             self._sysctls(space.fd, name, interest),
+            read_qdiscs(self._kernel, name, links),
         )
 
     def _sysctls(self, fd: int, netns: str, interest: Interest) -> dict[str, str]:

@@ -105,8 +105,9 @@ def cookie(sock: socket.socket) -> int:
 
 def host_error(what: str, error: OSError) -> HostError:
     """The error to raise when a system call about namespaces failed."""
-    kind = PrivilegeError if isinstance(error, PermissionError) else HostError
-    return kind(f"{what}: {error.strerror}")
+    if isinstance(error, PermissionError):
+        return PrivilegeError(f"{what}: {error.strerror}; it needs CAP_SYS_ADMIN, run it as root")
+    return HostError(f"{what}: {error.strerror}")
 
 
 @contextmanager
@@ -118,7 +119,9 @@ def _coming_back() -> Iterator[None]:
         try:
             setns(home)
         except BaseException:  # noqa: BLE001
-            _die()
+            # Who may not enter a namespace may not enter its own either, and has not left it.
+            if not os.path.samestat(os.fstat(home), os.stat(HERE)):  # noqa: PTH116
+                _die()
         os.close(home)
 
 

@@ -26,6 +26,7 @@ from reconciler.host.kernel import Kernel, OperationError
 from reconciler.host.link_removal import delete_links
 from reconciler.host.named_namespaces import make_namespace, remove_namespace
 from reconciler.host.netlink_socket import NetlinkSocket
+from reconciler.host.traffic_control import delete_qdisc, write_qdisc
 from reconciler.objects import (
     Address,
     BridgeDevice,
@@ -34,6 +35,7 @@ from reconciler.objects import (
     Namespace,
     OtherDevice,
     Port,
+    Qdisc,
     Route,
     Sysctl,
     Veth,
@@ -103,14 +105,19 @@ class Operations:
                 self._kernel.write_sysctl(sysctl.netns, sysctl.name, sysctl.value)
             case Port() as port:
                 self._plug(port)
-            case Directory() as directory:
-                self._kernel.counters["files"] += 1
-                make_folder(directory.path, render_mark(operation.owner))
-            case File() as file:
-                self._kernel.counters["files"] += 1
-                write_file(file)
+            case Qdisc() as qdisc:
+                write_qdisc(self._kernel, qdisc)
+            case Directory() | File() as names:
+                self._write_names(names, operation)
             case other:
                 raise OperationError(f"{other.key} is not something that we make")
+
+    def _write_names(self, names: Directory | File, operation: Operation) -> None:
+        self._kernel.counters["files"] += 1
+        if isinstance(names, File):
+            write_file(names)
+        else:
+            make_folder(names.path, render_mark(operation.owner))
 
     def _add_namespace(self, space: Namespace, operation: Operation) -> None:
         mark = render_mark(operation.owner)
@@ -185,7 +192,7 @@ class Operations:
                 up = LinkSettings(alias=render_mark(operation.owner), up=space.loopback)
                 self._kernel.request(space.name, [set_link(LOOPBACK, up)])
             case BridgeDevice() as bridge:
-                index = self._kernel.index(bridge.netns, bridge.name)
+                index = self._known_index(operation)
                 fields = [d for d in operation.differences if d.field != "owner"]
                 self._kernel.request(bridge.netns, render_bridge_changes(index, fields))
                 self._remark(bridge.netns, index, operation)
@@ -195,7 +202,7 @@ class Operations:
                 if isinstance(operation.before, Port) and operation.before.master != port.master:
                     self._unmark(operation.before)
                 self._plug(port)
-            case Address() | Sysctl() | Directory() | File():
+            case Address() | Sysctl() | Qdisc() | Directory() | File():
                 self._add(operation)
             case Route() as route:
                 self._set_route(route, operation)
@@ -209,10 +216,10 @@ class Operations:
 
     def _set_veth(self, veth: Veth, operation: Operation) -> None:
         """Write what differs on each end; the peer is found under the name it has now."""
-        before = operation.before
-        peer_name = before.peer_name if isinstance(before, Veth) else veth.peer_name
+        before = operation.before if isinstance(operation.before, Veth) else veth
+        peer_name = before.peer_name
         ends = (
-            (veth.netns, veth.name, veth.master, False),
+            (veth.netns, before.name, veth.master, False),
             (veth.peer_netns or HOST, peer_name or "", veth.peer_master, True),
         )
         for netns, name, master, peer in ends:
@@ -225,6 +232,15 @@ class Operations:
                 self._kernel.request(netns, [set_link(index, settings)])
             self._remark(netns, index, operation)
         self._kernel.forget_device(veth.peer_netns, peer_name)
+        self._kernel.forget_device(veth.netns, before.name)
+
+    def _known_index(self, operation: Operation) -> int:
+        """Find a device under the name that it has now, which it may be about to lose."""
+        key = operation.before.key if operation.before is not None else operation.key
+        index = self._kernel.index(key.netns, key.name)
+        if key != operation.key:
+            self._kernel.forget_device(key.netns, key.name)
+        return index
 
     def _set_route(self, route: Route, operation: Operation) -> None:
         """Put it in the place of the old one.
@@ -257,6 +273,8 @@ class Operations:
                 self._delete_route(route)
             case Port() as port:
                 self._unplug(port)
+            case Qdisc() as qdisc:
+                delete_qdisc(self._kernel, qdisc)
             case Directory() as directory:
                 remove_folder(directory.path)
             case File() as file:

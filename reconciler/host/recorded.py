@@ -16,7 +16,7 @@ from typing import Any
 from reconciler.core.execute import Outcome
 from reconciler.core.object import KernelObject, Owner
 from reconciler.core.plan import Plan
-from reconciler.core.state import State
+from reconciler.core.state import State, StateConflictError
 from reconciler.errors import HostError
 from reconciler.host.base import Interest
 from reconciler.objects import Sysctl
@@ -24,6 +24,12 @@ from reconciler.objects.marks import UNKNOWN, group_number
 from reconciler.objects.serial import SerialError, from_dict, to_dict
 
 VERSION = 1
+
+_MALFORMED = (
+    *(ValueError, KeyError, TypeError, AttributeError, RecursionError),
+    *(SerialError, StateConflictError),
+)
+"""What reading and putting together anything at all may end in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +53,7 @@ class RecordedHost:
             return cls(State.of(_entries(found, set_name)), str(path))
         except OSError as error:
             raise HostError(f"{path}: {error.strerror}") from error
-        except (ValueError, KeyError, TypeError, AttributeError, SerialError) as error:
+        except _MALFORMED as error:
             raise HostError(f"{path}: not a snapshot: {error}") from error
 
     def observe(self, interest: Interest = Interest()) -> State:
@@ -117,7 +123,7 @@ def _entries(found: dict[str, Any], set_name: str) -> Iterator[tuple[KernelObjec
     for netns, own in found["sysctls"]["namespaces"].items():
         for name, value in (common | own).items():
             if value is not None:
-                yield Sysctl(netns, name, str(value)), None
+                yield Sysctl(netns, str(name), str(value)), None
 
 
 def _owner(values: dict[str, str] | None, set_name: str) -> Owner | None:

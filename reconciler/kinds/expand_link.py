@@ -22,6 +22,7 @@ from reconciler.kinds.places import netns_of
 from reconciler.manifest.resource import Resource
 from reconciler.objects import Address, Route, Sysctl, Veth
 from reconciler.objects.keys import device_parameter
+from reconciler.objects.qdisc import token_bucket
 from reconciler.objects.route import IPV6_METRIC
 
 MTU_DEFAULT = 1500  # ETH_DATA_LEN of linux/if_ether.h, what a veth gets by itself
@@ -33,7 +34,7 @@ class _End:
     device: str
     spec: Endpoint
     mac: str
-    mtu: int | None
+    mtu: int
 
 
 def expand_link(resource: Resource, assignment: Assignment) -> Iterator[KernelObject]:
@@ -56,6 +57,9 @@ def expand_link(resource: Resource, assignment: Assignment) -> Iterator[KernelOb
         peer_mac=b.mac,
     )
     for end, other in ((a, b), (b, a)):
+        if spec.rate is not None:
+            # What an end sends is one direction, so that both ends shape both.
+            yield token_bucket(end.netns, end.device, spec.rate // 8, end.mtu)
         yield from _addresses(end)
         yield from _routes(end, other)
 

@@ -16,7 +16,6 @@ from reconciler.manifest.resource import Resource
 
 FIREWALL = "no firewall rules are written"
 ENGINES = "containers of an engine are not looked for"
-SHAPING = "traffic is not shaped"
 PORTS = "host devices are not plugged in"
 CHECKS = "nothing is tested"
 
@@ -61,7 +60,6 @@ INERT = (
     Inert("Container", "volumes", ENGINES),
     Inert("Container", "restart", ENGINES),
     Inert("Container", "user", ENGINES),
-    Inert("Link", "rate", SHAPING),
     Inert("Check", "to", CHECKS),
 )
 

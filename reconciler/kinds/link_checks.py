@@ -16,6 +16,7 @@ from reconciler.manifest.kind import Claim
 from reconciler.manifest.model import Finding
 from reconciler.manifest.resource import Resource
 from reconciler.manifest.words import Location
+from reconciler.objects.qdisc import RATE_MAX, RATE_MIN
 
 
 def check_link_spec(spec: Link) -> Iterator[Finding]:
@@ -27,6 +28,7 @@ def check_link_spec(spec: Link) -> Iterator[Finding]:
     for number, endpoint in enumerate(spec.endpoints):
         yield from _check_endpoint(endpoint, ("endpoints", number))
         yield from _check_mtu(spec, endpoint, ("endpoints", number))
+    yield from _check_rate(spec)
     one, other = spec.endpoints
     if one.host and other.host:
         hint = "one end must be in a container"
@@ -59,6 +61,12 @@ def _check_mtu(spec: Link, endpoint: Endpoint, location: Location) -> Iterator[F
         where = (*location, "mtu") if endpoint.mtu is not None else ("mtu",)
         hint = f"use {IPV6_MTU_MIN} or more"
         yield Finding(where, f"{mtu} is too small for the IPv6 address", hint)
+
+
+def _check_rate(spec: Link) -> Iterator[Finding]:
+    if spec.rate is not None and not RATE_MIN <= spec.rate // 8 <= RATE_MAX:
+        message = "is more or less than the kernel's token bucket can hold back"
+        yield Finding(("rate",), message, "write one from 8kbit to 34gbit")
 
 
 def _check_pair(one: Endpoint, other: Endpoint) -> Iterator[Finding]:

@@ -39,7 +39,9 @@ def manifest_schema() -> Schema:
         condition = {"properties": {"kind": {"const": kind.name}}, "required": ["kind"]}
         rules.append({"if": condition, "then": _spec_rule(kind, defs)})
     kinds = [kind.name for kind in KINDS]
-    root = _envelope("manifest", "One document of a reconciler manifest.", {"enum": kinds})
+    root = _envelope(
+        "reconciler manifest", "One document of a reconciler manifest.", {"enum": kinds}
+    )
     return root | {"allOf": rules, "$defs": _for_editors(defs)}
 
 
@@ -96,6 +98,9 @@ def effect_of(kind: str, field: str, schema: Schema) -> str:
 class _Generator(GenerateJsonSchema):
     """Pydantic's, less what says nothing to users: titles made of names, empty defaults, null."""
 
+    def sort(self, value: JsonSchemaValue, parent_key: str | None = None) -> JsonSchemaValue:
+        return value
+
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
 
@@ -130,11 +135,9 @@ def _envelope(title: str, about: str, kind: Schema) -> Schema:
 
 
 def _spec_rule(kind: Kind, defs: dict[str, Schema]) -> Schema:
-    """What `spec` is; a kind all of whose fields have defaults may leave it out, or empty."""
-    spec = {"$ref": _REF + kind.name}
-    if "required" in defs[kind.name]:
-        return {"properties": {"spec": spec}, "required": ["spec"]}
-    return {"properties": {"spec": _or_null(spec)}}
+    """What `spec` is; a kind all of whose fields have defaults may leave it out."""
+    rule: Schema = {"properties": {"spec": {"$ref": _REF + kind.name}}}
+    return rule | ({"required": ["spec"]} if "required" in defs[kind.name] else {})
 
 
 def _for_editors(defs: dict[str, Schema]) -> dict[str, Schema]:
@@ -146,6 +149,8 @@ def _for_editors(defs: dict[str, Schema]) -> dict[str, Schema]:
             for name, field in defs[kind.name]["properties"].items()
         }
         told[kind.name] = {**defs[kind.name], "properties": fields}
+        if "required" not in told[kind.name]:
+            told[kind.name] = _or_null(told[kind.name])
     return {name: _allow_empty(schema) for name, schema in told.items()}
 
 
@@ -168,22 +173,23 @@ def _allow_empty(schema: Any) -> Any:
     found = {key: _allow_empty(item) for key, item in schema.items() if key != "examples"}
     if "examples" in schema:
         found["examples"] = schema["examples"]
-    required = schema.get("required", ())
-    for name, field in found.get("properties", {}).items():
-        if name not in required:
-            found["properties"][name] = _or_null(field)
+    if schema.get("additionalProperties") is False:  # of a mapping of free keys none is empty
+        required = schema.get("required", ())
+        for name, field in found["properties"].items():
+            found["properties"][name] = field if name in required else _or_null(field)
     return found
 
 
 def _or_null(schema: Schema) -> Schema:
-    kind = schema.get("type")
-    if "enum" in schema or "$ref" in schema or kind is None:
-        notes = {k: v for k, v in schema.items() if k in {"description", "examples", "default"}}
-        rest = {k: v for k, v in schema.items() if k not in notes}
-        choices = rest.pop("anyOf", None) or [rest]
-        return {**notes, "anyOf": [*choices, {"type": "null"}]}
-    kinds = kind if isinstance(kind, list) else [kind]
-    return {**schema, "type": [*kinds, "null"]}
+    found = dict(schema)
+    if "anyOf" in schema:
+        found["anyOf"] = [*schema["anyOf"], {"type": "null"}]
+    if "enum" in schema:
+        found["enum"] = [*schema["enum"], None]
+    if "type" in schema:
+        kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+        found["type"] = [*kinds, "null"]
+    return found
 
 
 def _reached(schema: Any, defs: dict[str, Schema], seen: tuple[str, ...] = ()) -> Iterator[str]:

@@ -8,8 +8,11 @@ and ECMA 262 read alike.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
+
+from reconciler.manifest.words import listed
 
 Fragment = dict[str, Any]
 
@@ -49,6 +52,39 @@ def mapping(title: str, keys: str, value: Mapping[str, object]) -> Fragment:
     """A mapping whose keys follow a pattern."""
     names = {"propertyNames": _pattern(keys)} if keys else {}
     return {**_title(title), "type": "object", **names, "additionalProperties": value}
+
+
+def in_words(schema: Mapping[str, Any]) -> str:
+    """What a value is, in the words of users: `whole number from 68 to 65535`."""
+    if "title" in schema:
+        return str(schema["title"])
+    if "anyOf" in schema:
+        return ", or ".join(dict.fromkeys(in_words(part) for part in schema["anyOf"]))
+    if "enum" in schema:
+        return listed(dict.fromkeys(str(value).lower() for value in schema["enum"]))
+    return _type_in_words(schema)
+
+
+def _type_in_words(schema: Mapping[str, Any]) -> str:
+    match schema.get("type"):
+        case "boolean":
+            return "true or false"
+        case "array":
+            parts = schema["items"].get("anyOf", [schema["items"]])
+            return f"list of {' or '.join(_plural(in_words(part)) for part in parts)}"
+        case "integer" | "number" as kind:
+            word = "whole number" if kind == "integer" else "number"
+            return f"{word} from {schema['minimum']:g} to {schema['maximum']:.10g}"
+        case _:
+            return "mapping"
+
+
+def _plural(words: str) -> str:
+    """Of the noun in front; what is spelt in capitals is a form and not a word."""
+    noun, *rest = re.split("(?= with | or )", words, maxsplit=1)
+    if not noun.islower():
+        return words
+    return f"{noun}{'es' if noun.endswith('s') else 's'}{''.join(rest)}"
 
 
 def _title(title: str) -> Fragment:

@@ -82,7 +82,7 @@ _LABELS = json_type.mapping("mapping of text to text", "", json_type.scalar("tex
 _ANNOTATIONS_SCHEMA = _LABELS | {
     "properties": {
         "reconciler/prune": {
-            "description": '`"false"` keeps it when its manifest goes away.',
+            "description": '`"false"` keeps it when its manifest goes away. No effect yet.',
             "enum": ["true", "false", True, False],
         },
         "reconciler/suspend": {
@@ -90,7 +90,7 @@ _ANNOTATIONS_SCHEMA = _LABELS | {
             "enum": ["true", "false", True, False],
         },
         "reconciler/drift": {
-            "description": "What the loop does about its drift.",
+            "description": "What the loop does about its drift. No effect yet.",
             "enum": ["heal", "report", "suspend"],
         },
     },

@@ -11,11 +11,15 @@ from reconciler.objects.directory import Directory
 from reconciler.objects.file import File
 from reconciler.objects.namespace import Namespace
 from reconciler.objects.port import Port
+from reconciler.objects.qdisc import Qdisc
 from reconciler.objects.route import Route
 from reconciler.objects.sysctl import Sysctl
 from reconciler.objects.veth import Veth
 
-OBJECTS = (Namespace, BridgeDevice, Veth, OtherDevice, Address, Route, Sysctl, Directory, File, Port)
+OBJECTS = (
+    *(Namespace, BridgeDevice, Veth, OtherDevice, Address, Route, Sysctl),
+    *(Directory, File, Port, Qdisc),
+)
 
 __all__ = [
     "OBJECTS",
@@ -26,6 +30,7 @@ __all__ = [
     "Namespace",
     "OtherDevice",
     "Port",
+    "Qdisc",
     "Route",
     "Sysctl",
     "Veth",

@@ -18,6 +18,7 @@ from reconciler.objects.file import FolderDump
 from reconciler.objects.marks import parse_group, parse_mark
 from reconciler.objects.namespace import Namespace
 from reconciler.objects.port import find_ports, marked_ports
+from reconciler.objects.qdisc import HANDLE, QdiscMessage, parse_qdisc
 from reconciler.objects.route import parse_route
 from reconciler.objects.sysctl import Sysctl
 from reconciler.objects.veth import End, parse_veth
@@ -36,6 +37,7 @@ class NamespaceDump:
     addresses: Sequence[AddressMessage] = ()
     routes: Sequence[RouteMessage] = ()
     sysctls: Mapping[str, str] = field(default_factory=dict)
+    qdiscs: Sequence[QdiscMessage] = ()
     leftover: str | None = None
     """The text of a mount point on which no namespace is mounted."""
 
@@ -199,6 +201,10 @@ def _contents(
         if route.oif in names and _simple(route):
             owner = owners[dump.name, route.oif] if route.protocol == PROTOCOL else None
             yield parse_route(dump.name, names[route.oif], route), owner
+    for qdisc in dump.qdiscs:
+        if qdisc.ifindex in names:
+            owner = owners[dump.name, qdisc.ifindex] if qdisc.handle == HANDLE else None
+            yield parse_qdisc(dump.name, names[qdisc.ifindex], qdisc), owner
     for name, value in dump.sysctls.items():
         yield Sysctl(dump.name, name, value), None
 

@@ -1,11 +1,11 @@
 """Qdisc: how a device queues what it sends; ours is a token bucket that shapes it (tc-tbf(8)).
 
-- Ours after a restart: its handle is 5c:. Who adds one without saying a handle gets 8001: or higher;
-  who changes the rate of ours keeps the handle, so that this is drift and not a stranger's.
+- Ours after a restart: its handle is 5c:. Who adds one without saying a handle gets 8001: or
+  higher; who changes the rate of ours keeps the handle, so that this is drift, not a stranger's.
 - Requires its device and dies with it. It stays when the device is renamed or goes down.
 - The kernel keeps the burst as the time that it takes at the rate, in ticks of 64 ns, and the
-  programs that set it count whole microseconds. So it is rounded to a grain, on both sides; rate and
-  limit come back as they were written.
+  programs that set it count whole microseconds. So it is rounded to a grain, on both sides; rate
+  and limit come back as they were written.
 - Nothing is fixed: one of another kind is put away by ours in one request.
 
 Every device has a qdisc; observed are the token buckets, and on pairs whatever somebody put there.
@@ -23,16 +23,18 @@ HANDLE = 0x5C << 16
 """``5c:``, major number in the upper half (linux/pkt_sched.h, TC_H_MAKE)."""
 TBF = "tbf"
 NOBODYS = frozenset({"", "noop", "noqueue"})
-"""What a pair has when nobody put anything there."""
+"""What a pair has where nobody put anything."""
 
+RATE_MIN, RATE_MAX = 1000, 2**32 - 1
+"""Bytes a second: slower, and the burst would last longer than the kernel counts ticks (32 bits);
+faster, and the number does not fit into `struct tc_ratespec`."""
 ETH_HLEN = 14  # linux/if_ether.h: the kernel counts the header as well
 LATENCY = 50_000
 """Microseconds that a packet waits at most before what comes behind it is dropped."""
 BURST_TIME = 5_000
-"""Microseconds of sending at the rate that may leave at once, so that a late timer loses nothing."""
-BURST_FRAMES = 8
-"""Frames that fit into the burst however slow the rate: one more than the kernel's own segments of a
-sender that has just been woken up."""
+"""Microseconds of sending that may leave at once, so that a timer that is late loses nothing."""
+BURST_MIN = 16 << 10
+"""Bytes: ten frames of the usual size, however slow the rate."""
 _SECOND = 1_000_000  # microseconds
 _GRAIN_MIN = 1024
 
@@ -70,15 +72,16 @@ class Qdisc:
 
 
 class QdiscMessage(NamedTuple):
-    """What the kernel says of a token bucket at the root of a device."""
+    """What the kernel says of the root of a device; the numbers only of a token bucket."""
 
     ifindex: int
-    handle: int
-    rate: int
+    kind: str
+    handle: int = 0
+    rate: int = 0
     """Bytes a second."""
-    burst: int
-    """Bytes, as far as the time that the kernel keeps says."""
-    limit: int
+    burst: int = 0
+    """Bytes, as far as the time that the kernel keeps tells them."""
+    limit: int = 0
     """Bytes."""
 
 
@@ -89,21 +92,24 @@ def token_bucket(netns: str, device: str, rate: int, mtu: int) -> Qdisc:
         netns: Where.
         device: What.
         rate: Bytes a second.
-        mtu: Of the device: a frame larger than the burst would never be sent.
+        mtu: Of the device. A frame larger than the burst would never be sent; what is larger
+            because its sender leaves cutting to the device (GSO) is cut to the MTU first.
     """
-    frames = BURST_FRAMES * (mtu + ETH_HLEN)
-    least = max(frames, rate * BURST_TIME // _SECOND)
-    burst = -(-least // _grain(rate)) * _grain(rate)
+    grain = _grain(rate)
+    least = max(BURST_MIN, mtu + ETH_HLEN + grain, rate * BURST_TIME // _SECOND)
+    burst = -(-least // grain) * grain
     return Qdisc(netns, device, rate, burst, burst + rate * LATENCY // _SECOND)
 
 
 def parse_qdisc(netns: str, device: str, message: QdiscMessage) -> Qdisc:
-    """Read a token bucket out of what the kernel says of it."""
+    """Read the root of a device out of what the kernel says of it."""
+    if message.kind != TBF:
+        return Qdisc(netns, device, kind=message.kind)
     grain = _grain(message.rate)
     burst = (message.burst + grain // 2) // grain * grain
     return Qdisc(netns, device, message.rate, burst, message.limit)
 
 
 def _grain(rate: int) -> int:
-    """The power of two to which a burst is rounded: four microseconds of the rate, 1 KiB at least."""
+    """To which power of two a burst is rounded: four microseconds of the rate, 1 KiB at least."""
     return max(_GRAIN_MIN, 1 << (4 * rate // _SECOND).bit_length())

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from ipaddress import ip_address, ip_interface, ip_network
-from typing import Any
+from types import GenericAlias
+from typing import Any, get_type_hints
 
 from reconciler.core.object import KernelObject
 from reconciler.errors import ReconcilerError
@@ -47,6 +48,15 @@ def from_dict(values: dict[str, Any]) -> KernelObject:
         for name, read in _READERS.items():
             if name in rest:
                 rest[name] = read(rest[name])
+        _check(kind, rest)
         return kind(**rest)
     except (KeyError, TypeError, ValueError) as error:
         raise SerialError(f"not an object: {values!r}: {error}") from None
+
+
+def _check(kind: Callable[..., KernelObject], values: Mapping[str, Any]) -> None:
+    """Refuse what would only fail later, in the middle of a comparison."""
+    types = get_type_hints(kind)
+    for name, value in values.items():
+        if isinstance(types[name], GenericAlias) or not isinstance(value, types[name]):
+            raise TypeError(f"{name} cannot be {value!r}")

@@ -172,8 +172,10 @@ def chain(*words):
         (
             "#a #b X #a",
             None,
-            "-D F -m tcp -j RC-A|-D F -m tcp -j RC-B|-D F -m tcp -j RC-A"
-            "|-I F 1 -j RC-A|-I F 2 -j RC-B",
+            (
+                "-D F -m tcp -j RC-A|-D F -m tcp -j RC-B|-D F -m tcp -j RC-A|"
+                "-I F 1 -j RC-A|-I F 2 -j RC-B"
+            ),
         ),
         (
             "#b #a X",

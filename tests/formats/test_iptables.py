@@ -208,7 +208,9 @@ def test_every_collected_ruleset_is_read_whole_and_written_the_same(path):
         assert split_words(render_words(rule.words)) == list(rule.words)
 
 
-@pytest.mark.parametrize("backend", ["nft", "legacy"] if CORPORA.is_dir() else [pytest.param("", marks=ABSENT)])
+@pytest.mark.parametrize(
+    "backend", ["nft", "legacy"] if CORPORA.is_dir() else [pytest.param("", marks=ABSENT)]
+)
 def test_every_test_line_of_netfilter_is_read_and_written_the_same(backend):
     rows = [row for row in saved_rules(backend) if row["got_saved"]]
     lines = [f"-A {row['chain']} {row['got_saved']}" for row in rows]
@@ -232,7 +234,9 @@ def test_reading_costs_less_than_three_microseconds_a_rule():
     text = "\n".join(["*nat", *(rule.format(port) for port in range(20_000)), "COMMIT", ""])
 
     parsing = min(_seconds(lambda: parse(text)) for _ in range(7))
-    splitting = min(_seconds(lambda: [a == b for a, b in pairwise(text.split("\n"))]) for _ in range(7))
+    splitting = min(
+        _seconds(lambda: [a == b for a, b in pairwise(text.split("\n"))]) for _ in range(7)
+    )
 
     assert parsing < 20_000 / 300_000 or parsing < 25 * splitting
 

@@ -36,8 +36,10 @@ def test_a_line_that_would_be_two_is_refused(line):
     ("stderr", "culprit", "message"),
     [
         (
-            'iptables-nft-restore v1.8.9 (nf_tables): unknown option "--foo"\n'
-            "Error occurred at line: 6\nTry `iptables-nft-restore -h' for more information.\n",
+            (
+                'iptables-nft-restore v1.8.9 (nf_tables): unknown option "--foo"\n'
+                "Error occurred at line: 6\nTry `iptables-nft-restore -h' for more information.\n"
+            ),
             Culprit(2, 1),
             'iptables-nft-restore v1.8.9 (nf_tables): unknown option "--foo"',
         ),
@@ -52,14 +54,18 @@ def test_a_line_that_would_be_two_is_refused(line):
             "iptables-nft-restore: line 5 failed: No chain/target/match by that name.",
         ),
         (
-            "# Warning: iptables-legacy tables present, use iptables-legacy to see them\n"
-            "iptables-nft-restore v1.8.9 (nf_tables): \n"
-            "line 6: RULE_APPEND failed (Too many links): rule in chain INPUT\n"
-            "line 2: RULE_APPEND failed (Too many links): rule in chain INPUT\n",
+            (
+                "# Warning: iptables-legacy tables present, use iptables-legacy to see them\n"
+                "iptables-nft-restore v1.8.9 (nf_tables): \n"
+                "line 6: RULE_APPEND failed (Too many links): rule in chain INPUT\n"
+                "line 2: RULE_APPEND failed (Too many links): rule in chain INPUT\n"
+            ),
             Culprit(2, 1),
-            "iptables-nft-restore v1.8.9 (nf_tables): "
-            "line 6: RULE_APPEND failed (Too many links): rule in chain INPUT "
-            "line 2: RULE_APPEND failed (Too many links): rule in chain INPUT",
+            (
+                "iptables-nft-restore v1.8.9 (nf_tables): "
+                "line 6: RULE_APPEND failed (Too many links): rule in chain INPUT "
+                "line 2: RULE_APPEND failed (Too many links): rule in chain INPUT"
+            ),
         ),
         ("iptables-restore: line 7 failed\n", Culprit(2, None), "iptables-restore: line 7 failed"),
         ("iptables-restore: line 1 failed\n", Culprit(0, None), "iptables-restore: line 1 failed"),

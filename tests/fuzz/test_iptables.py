@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from reconciler.formats.iptables import IptablesFormatError, Rule, parse, render
@@ -12,12 +12,31 @@ from reconciler.formats.iptables_contents import contents
 from reconciler.formats.iptables_mark import identity, parse_rule_mark
 from reconciler.formats.iptables_restore import TableEdit, explain_failure, find_culprit
 from reconciler.formats.iptables_words import render_words, split_words
-from reconciler.formats.nfnetlink import parse_generation
 from reconciler.formats.netlink import NetlinkFormatError
+from reconciler.formats.nfnetlink import parse_generation
 
 pieces = st.sampled_from(
-    ["-A X", "[1:2] ", ":X - [0:0]", "*nat", "COMMIT", "\n", "\r\n", "#", '"', "\\", " --c ", " "]
-    + ["# Table `a' is incompatible, use 'nft' tool.", " -m comment --comment ", "reconciler a B/c"]
+    [
+        *[
+            "-A X",
+            "[1:2] ",
+            ":X - [0:0]",
+            "*nat",
+            "COMMIT",
+            "\n",
+            "\r\n",
+            "#",
+            '"',
+            "\\",
+            " --c ",
+            " ",
+        ],
+        *[
+            "# Table `a' is incompatible, use 'nft' tool.",
+            " -m comment --comment ",
+            "reconciler a B/c",
+        ],
+    ]
 )
 texts = st.one_of(st.text(), st.lists(pieces).map("".join))
 tables = st.lists(st.one_of(pieces, st.text(max_size=20))).map(
@@ -55,6 +74,7 @@ def test_any_text_has_words(text):
     split_words(text)
 
 
+@example(words=["two \\ words", '\\ "', "", "it's", "'\"'"])
 @given(words=st.lists(st.text(st.characters(exclude_characters="\n\0"))))
 def test_words_survive_the_way_there_and_back(words):
     assert list(split_words(render_words(words))) == words

@@ -28,6 +28,7 @@ from reconciler.objects import (
     Namespace,
     OtherDevice,
     Port,
+    Qdisc,
     Route,
     Sysctl,
     Veth,
@@ -338,6 +339,59 @@ def test_a_route_moves_to_another_device_in_place(kernel: AnyHost):
     found = [o for o in kernel.observe(INTEREST).objects.values() if isinstance(o, Route)]
     ours = [r for r in found if r.key == ROUTE.key]
     assert [r.device for r in ours] == ["eth1"]
+
+
+BUCKET = Qdisc("web1", "eth0", rate=1_250_000, burst=16_384, limit=78_884)
+
+
+def test_a_token_bucket_is_observed_as_it_was_made_and_changed(kernel: AnyHost):
+    add(kernel, *WORLD, BUCKET)
+    assert kernel.observe(INTEREST).objects[BUCKET.key] == BUCKET
+    assert kernel.observe(INTEREST).owners[BUCKET.key] == OWNER
+
+    faster = {"rate": 12_500_000, "burst": 63_488, "limit": 688_488}
+    assert change(kernel, BUCKET, **faster) is None
+
+    assert kernel.observe(INTEREST).objects[BUCKET.key] == replace(BUCKET, **faster)
+
+
+def test_a_token_bucket_takes_the_place_of_one_that_is_there(kernel: AnyHost):
+    add(kernel, *WORLD, BUCKET)
+    slower = replace(BUCKET, rate=125_000)
+
+    add(kernel, slower)
+
+    assert kernel.observe(INTEREST).objects[BUCKET.key] == slower
+
+
+def test_a_token_bucket_goes_when_it_is_deleted_and_its_device_stays(kernel: AnyHost):
+    add(kernel, *WORLD, BUCKET)
+
+    assert attempt(kernel, Verb.DELETE, BUCKET) is None
+
+    assert BUCKET.key not in kernel.observe(INTEREST).objects
+    assert {PAIR.key, ADDRESS.key, ROUTE.key} <= keys(kernel)
+
+
+def test_a_token_bucket_needs_its_device_and_dies_with_it(kernel: AnyHost):
+    add(kernel, SPACE)
+    assert attempt(kernel, Verb.ADD, BUCKET) is not None
+    add(kernel, BRIDGE, PAIR, BUCKET)
+
+    assert attempt(kernel, Verb.DELETE, PAIR) is None
+
+    assert BUCKET.key not in kernel.observe(INTEREST).objects
+    assert attempt(kernel, Verb.DELETE, BUCKET) is None
+
+
+def test_a_token_bucket_outlives_a_device_that_goes_down_and_follows_its_name(kernel: AnyHost):
+    add(kernel, BRIDGE, SPACE, PAIR, BUCKET)
+
+    assert change(kernel, PAIR, peer_up=False) is None
+    assert change(kernel, PAIR, peer_name="lan0") is None
+
+    moved = replace(BUCKET, device="lan0")
+    assert kernel.observe(INTEREST).objects[moved.key] == moved
 
 
 def test_a_plan_made_from_nothing_is_accepted_and_converges(kernel: AnyHost):

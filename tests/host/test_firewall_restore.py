@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import random
+import socket
 import threading
 from pathlib import Path
 
 import pytest
 
-from reconciler.core.edits import edits, render_edits
+from reconciler.core.edits import Verb, edits, render_edits
 from reconciler.formats.iptables import parse
+from reconciler.formats.iptables_contents import contents
 from reconciler.formats.iptables_mark import identity, mark_rule, parse_rule_mark, render_marked
 from reconciler.formats.iptables_restore import Culprit, TableEdit
 from reconciler.host.firewall import restore as module
 from reconciler.host.firewall.programs import Backend, Programs
 from reconciler.host.firewall.restore import Restored, Status
 from reconciler.host.firewall.save import save
-from tests.formats.corpora import ABSENT, CORPORA
+from tests.formats.corpora import rulesets
 from tests.host.firewall import COMBINATIONS, Firewall
-from tests.world import wait_until
 
 OWNER = ("default", "Container/web1")
 
@@ -48,6 +50,30 @@ def port_rules(*ports):
     return [f"-p tcp -m tcp --dport {port} -j RETURN" for port in ports]
 
 
+def counting_rules(*numbers):
+    """Rules that differ, let every packet pass and count it."""
+    return [f"-m mark ! --mark 0x{number:x}" for number in numbers]
+
+
+def send_packet(firewall):
+    family = socket.AF_INET if firewall.family == 4 else socket.AF_INET6
+    with socket.socket(family, socket.SOCK_DGRAM) as sender:
+        sender.sendto(b"x", (firewall.loopback, 9))
+
+
+def is_kept(number, changes):
+    """Whether the rule that stands there in the end was there before, by counting back."""
+    for verb, place, _ in reversed(changes):
+        if verb in {Verb.INSERT, Verb.REPLACE} and place == number:
+            return False
+        if verb is Verb.FLUSH:
+            return False
+        number += (verb is Verb.DELETE and place <= number) - (
+            verb is Verb.INSERT and place < number
+        )
+    return True
+
+
 def change_chain(firewall, chain, want):
     have = firewall.specs(chain)
     lines = render_edits(chain, edits(have, want), want)
@@ -55,30 +81,27 @@ def change_chain(firewall, chain, want):
 
 
 def test_random_chains_become_random_others_and_what_stays_keeps_its_counters(firewall):
-    """Duplicates, moves, inserts and deletes, one restore each; packets count what was kept."""
+    """Duplicates, moves, inserts and deletes, one restore each; a packet has passed all of them."""
     choose = random.Random(20)
-    firewall.load("*filter\n:C - [0:0]\nCOMMIT\n")
-    for _ in range(12):
-        want = port_rules(*choose.choices(range(1, 9), k=choose.randrange(9)))
-        assert change_chain(firewall, "C", want).status is Status.DONE
-        assert firewall.specs("C") == want
+    firewall.load("*filter\n:C - [0:0]\n-A INPUT -i lo -j C\nCOMMIT\n")
+    kept_counters = 0
+    for _ in range(25):
+        target = counting_rules(*choose.choices(range(1, 5), k=choose.randrange(12)))
+        send_packet(firewall)
+        have = firewall.rules("C")
+        appended = len(target)
+        changes = edits([rule.spec for rule in have], target)
+        appended -= sum(change.verb is Verb.APPEND for change in changes)
 
-        counted = firewall.rules("C")
-        lines = ["-F C", *(f"[{n}:{n}] -A C {rule.spec}" for n, rule in enumerate(counted, 1))]
-        text = "".join(f"{line}\n" for line in ("*filter", *lines, "COMMIT"))
-        firewall.host.run(f"{firewall.name}-restore", "-w", "--noflush", "--counters", stdin=text)
-        target = port_rules(*choose.choices(range(1, 9), k=choose.randrange(9)))
-        changes = edits(want, target)
-        change_chain(firewall, "C", target)
+        assert change_chain(firewall, "C", target).status is Status.DONE
 
-        after = [rule.counters.packets for rule in firewall.rules("C")]
-        kept = [packets for packets in after if packets]
-        assert firewall.specs("C") == target
-        assert kept == sorted(kept)
-        replaced = sum(change.item is not None for change in changes)
-        assert len(kept) == len(target) - replaced
-        for packets, rule in zip(after, target, strict=True):
-            assert not packets or want[packets - 1] == rule
+        after = firewall.rules("C")
+        assert [rule.spec for rule in after] == target
+        kept = [n for n in range(appended) if is_kept(n + 1, changes)]
+        assert [n for n, rule in enumerate(after) if rule.counters.packets] == kept
+        assert {after[n] for n in kept} <= set(have)
+        kept_counters += len(kept)
+    assert kept_counters > 25
 
 
 def test_a_counter_of_a_real_packet_survives_the_edits_around_it(firewall):
@@ -97,7 +120,15 @@ def test_a_counter_of_a_real_packet_survives_the_edits_around_it(firewall):
 
 def test_a_marked_rule_is_known_again_whatever_its_words(firewall):
     words = ["-p", "tcp", "--dport", "0x50", "-j", "REJECT"]
-    odd = ["plain", "two words", "it's \"quoted\" \\ back", "ä → 8080->80/tcp", "#", "\xff", "x" * 300]
+    odd = [
+        "plain",
+        "two words",
+        'it\'s "quoted" \\ back',
+        "ä → 8080->80/tcp",
+        "#",
+        "\xff",
+        "x" * 300,
+    ]
     marks = [mark_rule("C", words, OWNER, what) for what in odd]
     specs = [render_marked(words, mark) for mark in marks]
 
@@ -136,7 +167,7 @@ def test_without_edits_no_program_is_started(firewall):
 
 
 def test_a_bad_line_is_found_by_the_test_and_nothing_is_written(firewall):
-    before = firewall.print()
+    before = contents(parse(firewall.print()))
     done = firewall.restore(
         [
             TableEdit("raw", [":C - -"]),
@@ -148,18 +179,23 @@ def test_a_bad_line_is_found_by_the_test_and_nothing_is_written(firewall):
     assert (done.status, done.culprit, done.undone) == (Status.REFUSED, Culprit(2, 1), None)
     assert "invalid port/service `99999'" in done.message
     assert firewall.programs.counters["writing processes"] == 0
-    assert firewall.print().replace("*raw\n:PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n", "").replace("*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n", "") == before
+    assert contents(parse(firewall.print())) == before
 
 
 def test_what_a_later_table_is_refused_for_is_undone_in_the_earlier_ones(firewall):
-    firewall.load("*raw\n:C - [0:0]\n-A C -j RETURN\nCOMMIT\n*mangle\nCOMMIT\n*filter\nCOMMIT\n")
+    tables = ("raw", "mangle", "filter")
+    firewall.load("".join(f"*{name}\n:C - [0:0]\n-A C -j RETURN\nCOMMIT\n" for name in tables))
     before = firewall.print()
 
     done = firewall.restore(
         [
-            TableEdit("raw", ["-I C 1 -j DROP", "-A PREROUTING -j C"], ["-D PREROUTING -j C", "-D C 1"]),
+            TableEdit(
+                "raw", ["-I C 1 -j DROP", "-A PREROUTING -j C"], ["-D PREROUTING -j C", "-D C 1"]
+            ),
             TableEdit("mangle", [":D - -"], ["-X D"]),
-            TableEdit("filter", ["-A INPUT -j ACCEPT", "-A INPUT -j MASQUERADE", "-A INPUT -j DROP"]),
+            TableEdit(
+                "filter", ["-A INPUT -j ACCEPT", "-A INPUT -j MASQUERADE", "-A INPUT -j DROP"]
+            ),
         ],
         firewall.save(),
     )
@@ -201,7 +237,9 @@ def test_edits_made_from_an_older_state_are_not_carried_out(firewall):
 
     assert done.status is Status.STALE
     assert firewall.specs("C") == ["-m mark --mark 0x7 -j DROP", "-j RETURN", "-j ACCEPT"]
-    assert firewall.restore([TableEdit("filter", ["-D C 2"])], firewall.save()).status is Status.DONE
+    assert (
+        firewall.restore([TableEdit("filter", ["-D C 2"])], firewall.save()).status is Status.DONE
+    )
 
 
 def test_a_line_that_fails_because_of_another_writer_is_stale_and_not_refused(firewall):
@@ -241,9 +279,17 @@ def test_a_writer_in_the_last_moment_is_noticed_afterwards_and_loses_nothing(nft
     assert nft.specs("FORWARD") == ["-j ACCEPT"]
     assert nft.specs("C") == ["-j RETURN", "-j DROP"]
 
+    seen.clear()
+    done = nft.restore([TableEdit("filter", ["-D C 3"])], nft.save())
+
+    assert (done.status, done.alone) == (Status.REFUSED, False)
+    assert nft.restore([TableEdit("filter", ["-D C 3"])]).alone
+
 
 def test_alone_is_who_wrote_every_table_himself(nft):
-    done = nft.restore([TableEdit("raw", [":C - -"]), TableEdit("nat", [":C - -", "-A C -j DROP"])])
+    done = nft.restore(
+        [TableEdit("raw", [":C - -"]), TableEdit("nat", [":C - -", "-A C -j RETURN"])]
+    )
 
     assert (done.status, done.alone, len(done.pids)) == (Status.DONE, True, 1)
 
@@ -255,7 +301,7 @@ def test_two_who_write_at_the_same_time_lose_no_rule(firewall):
     namespace = Path("/proc/thread-self/ns/net").open()  # noqa: SIM115
 
     def add():
-        module_setns(namespace.fileno())
+        setns(namespace.fileno())
         for port in range(1, 41):
             foreign.run(f"-A F -p tcp --dport {port} -j RETURN")
 
@@ -275,9 +321,7 @@ def test_two_who_write_at_the_same_time_lose_no_rule(firewall):
     assert stale
 
 
-def module_setns(descriptor):
-    import ctypes
-
+def setns(descriptor):
     assert ctypes.CDLL(None).setns(descriptor, 0x40000000) == 0
 
 
@@ -306,7 +350,7 @@ def test_a_lock_that_comes_free_is_waited_for(legacy, tmp_path):
 
 def test_a_lock_lost_between_two_tables_undoes_the_first(legacy, tmp_path, monkeypatch):
     """Nothing names the line then: what was committed is found by looking."""
-    legacy.load("*raw\n:C - [0:0]\nCOMMIT\n*filter\nCOMMIT\n")
+    legacy.load("*raw\n:C - [0:0]\nCOMMIT\n*filter\n:E - [0:0]\nCOMMIT\n")
     before = legacy.print()
     run = Programs.run
 
@@ -327,7 +371,7 @@ def test_a_lock_lost_between_two_tables_undoes_the_first(legacy, tmp_path, monke
     assert legacy.print() == before
 
 
-@pytest.mark.parametrize("path", sorted(CORPORA.glob("iptables-save/*.v[46]")) or [pytest.param(None, marks=ABSENT)], ids=lambda path: getattr(path, "name", "none"))
+@pytest.mark.parametrize("path", rulesets())
 def test_our_edits_in_another_ones_firewall_leave_no_trace(path, host, tmp_path, monkeypatch):
     """A dump that a real host had, loaded on both backends: ours come and go, theirs stay."""
     monkeypatch.setenv("XTABLES_LOCKFILE", str(tmp_path / "xtables.lock"))
@@ -335,6 +379,8 @@ def test_our_edits_in_another_ones_firewall_leave_no_trace(path, host, tmp_path,
         firewall = Firewall(host, Programs(), backend, int(path.suffix[-1]))
         # What needs a set, a chain or a module that is not here is not loaded: all or none.
         host.run(f"{firewall.name}-restore", "-w", stdin=path.read_text(), check=False)
+        firewall.run("-N T")  # so that the filter table is there, and empty if it was not
+        firewall.run("-X T")
         before = firewall.print()
         table = "filter"
         put = [":RC-C - -", "-A RC-C -j RETURN", "-I FORWARD 1 -j RC-C"]
@@ -345,5 +391,4 @@ def test_our_edits_in_another_ones_firewall_leave_no_trace(path, host, tmp_path,
         assert "RC-C" in parse(firewall.save().text).tables[table].chains
         assert firewall.restore([TableEdit(table, gone)], firewall.save()).status is Status.DONE
 
-        fresh = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n"
-        assert firewall.print() in {before, before + fresh, fresh + before}
+        assert firewall.print() == before

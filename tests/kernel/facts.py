@@ -66,6 +66,13 @@ def peer(device: str, namespace: Namespace) -> dict[str, Any]:
     return found
 
 
+def rate(device: str, namespace: Namespace = HERE) -> int | None:
+    """The rate to which a device is held back, in bits a second; None where it is not."""
+    found = json.loads(namespace.run("tc", "-j", "qdisc", "show", "dev", device).stdout)
+    rates = [8 * int(one["options"]["rate"]) for one in found if one["kind"] == "tbf"]
+    return rates[0] if rates else None
+
+
 def bridges() -> set[str]:
     """The names of the host's bridges."""
     return {

@@ -151,6 +151,15 @@ LINK_CASES = (
         (_cable(*V6), (1500, 1500)),
     ),
     case(
+        "Link.rate",
+        _both(facts.rate),
+        (_cable(R1, R2), (None, None)),
+        (_cable(R1, R2, "rate: 10mbit"), (10_000_000, 10_000_000)),
+        (_cable(R1, R2, "rate: 2.5gbit"), (2_500_000_000, 2_500_000_000)),
+        (_cable(R1, R2, "rate: 8kbit, mtu: 9000"), (8_000, 8_000)),
+        (_cable(R1, R2), (None, None)),
+    ),
+    case(
         "Link.endpoints.routes Link.endpoints.routes.to",
         _in("c1", facts.routes),
         (_cable(R1, R2), set()),

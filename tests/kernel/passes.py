@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from reconciler.agent.reconcile import Preview, Report
+from reconciler.cli import main
 from reconciler.cli.session import Options, Session
 from reconciler.agent.source import load
 from reconciler.host.linux import LinuxHost
@@ -112,3 +113,8 @@ def describe(preview: Preview) -> str:
         f"{change.action} {change.key} {change.differences} {change.reason}"
         for change in preview.changes
     )
+
+
+def run(host: Host, *arguments: str) -> int:
+    """A command of the program on this host's manifests, in this process; gives its exit code."""
+    return main.run([*arguments, os.fspath(host.manifests)])

@@ -12,7 +12,7 @@ from typing import get_args
 import pytest
 
 from reconciler.kinds import KINDS
-from reconciler.kinds.inert import CHECKS, ENGINES, FIREWALL, INERT, PORTS, SHAPING
+from reconciler.kinds.inert import CHECKS, ENGINES, FIREWALL, INERT, PORTS
 from reconciler.manifest.model import Model
 from tests.kernel.bridge_fields import BRIDGE_CASES
 from tests.kernel.case import Case
@@ -58,7 +58,6 @@ UNSEEN = {
     "Container.volumes": ENGINES,
     "Container.restart": ENGINES,
     "Container.user": ENGINES,
-    "Link.rate": SHAPING,
     "Check.from": PART,
     "Check.to": CHECKS,
     "Check.expect": PART,
@@ -67,7 +66,7 @@ UNSEEN = {
 
 # Of these a part acts, and has a case; the program warns of the rest.
 PARTLY = {"Bridge.internal", "Container.runtime"}
-WARNED = {CHECKS, ENGINES, FIREWALL, PORTS, SHAPING}
+WARNED = {CHECKS, ENGINES, FIREWALL, PORTS}
 
 
 def fields_of(model: type[Model], path: str) -> Iterator[str]:

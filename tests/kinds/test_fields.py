@@ -153,6 +153,14 @@ FORM = "write one as 10.0.0.1/24 or fd00::1/64"
     ("address", "head"),
     [
         (
+            "10.0.0.4/30",
+            "10.0.0.4/30 is the address of the network itself; write one inside, as 10.0.0.5/30",
+        ),
+        (
+            "10.0.0.7/30",
+            "10.0.0.7/30 is the broadcast address of its network; write one inside, as 10.0.0.5/30",
+        ),
+        (
             "10.0.0.0/24",
             "10.0.0.0/24 is the address of the network itself; write one inside, as 10.0.0.1/24",
         ),
@@ -340,7 +348,7 @@ def rate(text):
     ("text", "bits"),
     [
         ("10mbit", 10_000_000), ("1.5gbit", 1_500_000_000), ("64000", 64_000), ("100kbps", 800_000),
-        ("1Kibit", 1024), ("1mibps", 8 * 2**20), ("2t", 2 * 10**12), ("8", 8), ("1bps", 8), ("10MBIT", 10_000_000),
+        ("8Kibit", 8192), ("1mibps", 8 * 2**20), ("0.03t", 3 * 10**10), ("8000", 8000), ("1kbps", 8000), ("10MBIT", 10_000_000),
     ],
 )  # fmt: skip
 def test_rates_in_the_notation_of_tc(text, bits):
@@ -348,7 +356,7 @@ def test_rates_in_the_notation_of_tc(text, bits):
 
 
 @pytest.mark.parametrize(
-    "text", ["fast", "10 mbit", "-1mbit", "0", "7", "1e3mbit", "[]", "99999999tbit", "''"]
+    "text", ["fast", "10 mbit", "-1mbit", "0", "7", "1e3mbit", "[]", "99999999tbit", "''", "7999", "35gbit"]
 )
 def test_what_is_no_rate(text):
     ends = "[{container: a, interface: x}, {host: true}]"

@@ -48,7 +48,7 @@ def test_every_line_of_the_list_can_be_hit():
     documents = [
         bridge(
             ", icc: false, internal: true, masquerade: true, mode: routed, bindAddress: 192.0.2.1, hairpin: true, "
-            "dns: [9.9.9.9], dnsSearch: [a], dnsOptions: [b]"
+            "dns: [9.9.9.9], dnsSearch: [a], dnsOptions: [b], ports: [eth1]"
         ),
         manifest("Container", "a", "{bridge: web}"),
         manifest(

@@ -203,6 +203,13 @@ def test_places_lead_to_keys_and_values():
     assert look_up({}, ("h",)) == WHOLE_FILE
 
 
+def test_the_place_of_a_duplicate_key_is_the_first_ones():
+    (places,) = find_places(read("a: 1\nb: 2\na: 3\n"))
+
+    assert look_up(places, ("a",)) == Place(1, 4, 1)
+    assert look_up(places, ("a", KEY)) == Place(1, 1, 1)
+
+
 def test_places_count_characters_and_not_bytes():
     (places,) = find_places(read('{ä€😀: "é", b: c}'))
 

@@ -14,19 +14,24 @@ from reconciler.core.policy import Decision, Policy, decide
 from reconciler.core.state import State
 from reconciler.host.base import Interest
 from reconciler.host.fake import FakeHost
+from reconciler.objects.renames import follow_renames
 from tests.properties.worlds import SET, desired_states, kernels
 
 ADOPT = Policy(adopt=True)
 
 
 def decision(desired: State, host: FakeHost, policy: Policy = Policy()) -> Decision:
-    observed = host.observe(Interest.of(desired))
+    observed = look(desired, host)
     return decide(diff(desired, observed, SET), desired, observed, policy)
+
+
+def look(desired: State, host: FakeHost) -> State:
+    return follow_renames(desired, host.observe(Interest.of(desired)), SET)
 
 
 def one_pass(desired: State, host: FakeHost, policy: Policy = Policy()) -> list[str]:
     """Run a pass; return what the kernel refused."""
-    observed = host.observe(Interest.of(desired))
+    observed = look(desired, host)
     changes = decide(diff(desired, observed, SET), desired, observed, policy).changes
     plan = make_plan(changes, desired, observed)
     return [f"{o.operation}: {o.error}" for o in host.execute(plan) if o.error is not None]
@@ -112,7 +117,7 @@ def _lives_in_ours(state: State, key: object) -> bool:
 def test_without_pruning_nothing_is_deleted_but_what_is_made_again(
     desired: State, host: FakeHost
 ) -> None:
-    observed = host.observe(Interest.of(desired))
+    observed = look(desired, host)
     policy = Policy(prune=False)
     changes = decide(diff(desired, observed, SET), desired, observed, policy).changes
 
@@ -126,8 +131,10 @@ def test_without_pruning_nothing_is_deleted_but_what_is_made_again(
 def test_the_order_of_collection_does_not_matter(
     desired: State, host: FakeHost, rng: random.Random
 ) -> None:
-    observed = host.observe(Interest.of(desired))
-    shuffled = [_shuffled(s, rng) for s in (desired, observed)]
+    seen = host.observe(Interest.of(desired))
+    observed = follow_renames(desired, seen, SET)
+    wanted = _shuffled(desired, rng)
+    shuffled = [wanted, follow_renames(wanted, _shuffled(seen, rng), SET)]
     changes = decide(diff(desired, observed, SET), desired, observed).changes
 
     again = decide(diff(*shuffled, SET), *shuffled).changes
@@ -146,7 +153,7 @@ def _shuffled(state: State, rng: random.Random) -> State:
 def test_a_refusal_stops_only_what_depends_on_it_and_the_next_pass_heals(
     desired: State, host: FakeHost, data: st.DataObject
 ) -> None:
-    observed = host.observe(Interest.of(desired))
+    observed = look(desired, host)
     changes = decide(diff(desired, observed, SET), desired, observed).changes
     plan = make_plan(changes, desired, observed)
     if not plan.operations:
@@ -169,7 +176,7 @@ def test_a_refusal_stops_only_what_depends_on_it_and_the_next_pass_heals(
 def test_killed_after_any_operation_the_next_pass_converges(
     desired: State, host: FakeHost, data: st.DataObject
 ) -> None:
-    observed = host.observe(Interest.of(desired))
+    observed = look(desired, host)
     changes = decide(diff(desired, observed, SET), desired, observed).changes
     plan = make_plan(changes, desired, observed)
     stop = data.draw(st.integers(0, len(plan.operations)))
@@ -193,7 +200,7 @@ def test_an_empty_wish_removes_all_of_ours_and_nothing_else(desired: State, host
 
 @given(desired_states(), kernels())
 def test_an_operation_is_shown_as_a_change_first(desired: State, host: FakeHost) -> None:
-    observed = host.observe(Interest.of(desired))
+    observed = look(desired, host)
     changes = decide(diff(desired, observed, SET), desired, observed).changes
 
     plan = make_plan(changes, desired, observed)

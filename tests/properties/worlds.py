@@ -24,6 +24,10 @@ class BridgeWish:
     mtu: int
     stp: bool
     ipv6: bool
+    other_name: bool
+
+    def device(self, name: str) -> str:
+        return f"{name}x" if self.other_name else name
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,11 @@ class World:
 
 def worlds() -> st.SearchStrategy[World]:
     bridge = st.builds(
-        BridgeWish, mtu=st.sampled_from([1400, 1500]), stp=st.booleans(), ipv6=st.booleans()
+        BridgeWish,
+        mtu=st.sampled_from([1400, 1500]),
+        stp=st.booleans(),
+        ipv6=st.booleans(),
+        other_name=st.booleans(),
     )
     return st.dictionaries(st.sampled_from(BRIDGES), bridge, max_size=3).flatmap(_with_containers)
 
@@ -55,7 +63,7 @@ def _with_containers(bridges: dict[str, BridgeWish]) -> st.SearchStrategy[World]
         port = st.builds(
             PortWish,
             bridge=st.sampled_from(sorted(bridges)),
-            interface=st.sampled_from(["eth0", "eth1"]),
+            interface=st.sampled_from(["eth0", "eth1", "lan0"]),
             host_number=st.integers(0, 3),
             mac=st.sampled_from(["02:42:00:00:00:01", "02:42:00:00:00:02"]),
         )
@@ -88,6 +96,7 @@ def entries(world: World, set_name: str = SET) -> Iterator[tuple[KernelObject, O
 
 def _bridge(name: str, wish: BridgeWish) -> Iterator[KernelObject]:
     number = BRIDGES.index(name)
+    name = wish.device(name)
     yield BridgeDevice(
         "", name, mtu=wish.mtu, up=True, mac=f"02:00:00:00:01:0{number}", stp=wish.stp
     )
@@ -115,7 +124,7 @@ def _container(name: str, ports: tuple[PortWish, ...], world: World) -> Iterator
             up=True,
             peer_up=True,
             peer_mac=port.mac,
-            master=port.bridge,
+            master=wish.device(port.bridge),
         )
         host = 10 + 4 * CONTAINERS.index(name) + port.host_number
         address = Address(name, port.interface, ip_interface(f"10.{number}.0.{host}/24"))

@@ -14,7 +14,7 @@ from reconciler.errors import HostError, PrivilegeError
 from reconciler.formats.iptables import Ruleset, parse
 from reconciler.formats.iptables_contents import contents
 from reconciler.host.firewall.programs import Backend, Family, Programs
-from reconciler.host.firewall.save import legacy_tables, save
+from reconciler.host.firewall.save import save
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +79,6 @@ def _look(
 ) -> Found | None:
     if programs.find(family, backend, "save") is None:
         return None
-    if backend is Backend.LEGACY and not legacy_tables(family):
-        return Found(0, ours=False)
     try:
         ruleset = parse(save(programs, family, backend).text)
     except PrivilegeError:

@@ -90,7 +90,7 @@ class Programs:
                 out, err = process.communicate(_encode(stdin), PATIENCE_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
-                raise HostError(f"{argv[0]} did not end within {PATIENCE_SECONDS:.0f} s") from None
+                raise HostError(f"{argv[0]} did not end within {PATIENCE_SECONDS:g} s") from None
         done = Finished(process.returncode, _decode(out), _decode(err), process.pid)
         if done.code and "you must be root" in done.stderr:
             raise PrivilegeError(f"{argv[0]}: not permitted: this needs root (CAP_NET_ADMIN)")

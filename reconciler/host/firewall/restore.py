@@ -57,7 +57,7 @@ class Restored:
     undone: bool | None = None
     """Whether the tables before the one that failed are as they were; None: none was written."""
     alone: bool = True
-    """False: somebody else wrote at the same time, so look again."""
+    """False: somebody else wrote at the same time, so look again. Legacy cannot tell."""
     pids: tuple[int, ...] = ()
     """The processes that wrote, by which our own events are known."""
 
@@ -96,6 +96,10 @@ class _Restore:
         old, new = contents(parse(before.text)), contents(parse(now.text))
         changed = [old.get(edit.table) != new.get(edit.table) for edit in self.busy]
         return changed.index(False) if False in changed else len(changed)
+
+    def was_alone(self, before: Saved, commits: int) -> bool:
+        """Whether nobody committed since *before* but we; legacy has nothing that would tell."""
+        return before.generation is None or self.count_commits(before) == commits
 
 
 def restore(
@@ -138,7 +142,7 @@ def restore(
 def _write(work: _Restore, before: Saved) -> Restored:
     done = work.run(work.edits)
     if done.code == 0:
-        alone = before.generation is None or work.count_commits(before) == len(work.busy)
+        alone = work.was_alone(before, len(work.busy))
         return Restored(Status.DONE, alone=alone, pids=(done.pid,))
     failed = replace(_failed(work, done), pids=(done.pid,))
     culprit = failed.culprit
@@ -146,6 +150,7 @@ def _write(work: _Restore, before: Saved) -> Restored:
         commits = work.count_commits(before)
     else:
         commits = sum(1 for edit in work.edits[: culprit.edit] if edit.lines)
+        failed = replace(failed, alone=work.was_alone(before, commits))
     if commits:
         failed = _undo(work, failed, commits)
     if culprit is not None and culprit.line is None and work.backend is Backend.LEGACY:

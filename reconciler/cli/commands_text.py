@@ -1,0 +1,161 @@
+"""Commands: a plan as a script for sh(1), with the `ip`, `tc` and `sysctl` that do the same.
+
+For who wants to read what would happen in the words of the kernel's own tools, or to do it without
+us. What it makes carries our marks, so that an apply afterwards finds nothing to do; only addresses
+do not where iproute2 cannot write their protocol number (before 6.3). Those are as declared and on
+devices of ours, which counts as in sync.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+
+from reconciler.cli import commands_contents as contents
+from reconciler.cli import commands_links as links
+from reconciler.cli.shell import DELETE, MARKED, TRY, line, sysctl
+from reconciler.core.plan import Operation, Plan, Verb
+from reconciler.objects import (
+    Address,
+    BridgeDevice,
+    Directory,
+    File,
+    Namespace,
+    OtherDevice,
+    Port,
+    Qdisc,
+    Route,
+    Sysctl,
+    Veth,
+)
+from reconciler.objects.address import PROTOCOL
+
+_FUNCTIONS = {
+    DELETE: """\
+# Deletes; what is gone already, perhaps with something else, is no error.
+delete() {
+    error=$("$@" 2>&1) && return
+    case $error in
+    *'No such '* | *'Cannot find '* | *'Cannot assign requested address'* | *'Invalid handle'*) ;;
+    *) printf '%s\\n' "$error" >&2; return 1 ;;
+    esac
+}""",
+    MARKED: f"""\
+# Sets an address, with the protocol number that marks it as ours where `ip` knows of that (6.3).
+marked() {{
+    "$@" proto {PROTOCOL} 2>/dev/null || "$@"
+}}""",
+    TRY: """\
+# Does what may be refused.
+try() {
+    "$@" 2>/dev/null || :
+}""",
+}
+
+
+def render_commands(plan: Plan, set_name: str) -> Iterator[str]:
+    """Yield the script that does what *plan* says, line by line.
+
+    Args:
+        plan: What `apply` would do.
+        set_name: In whose name; it is said in the script.
+    """
+    yield "#!/bin/sh"
+    yield f"# What `reconciler apply --set {set_name}` would do on this host now."
+    yield "set -eu"
+    if not plan.operations:
+        yield "# In sync: nothing."
+        return
+    yield "umask 022"
+    yield "export LC_ALL=C"
+    body = list(_body(plan))
+    for name, text in _FUNCTIONS.items():
+        if any(command.startswith(f"{name} ") for command in body):
+            yield ""
+            yield text
+    yield from body
+
+
+def _body(plan: Plan) -> Iterator[str]:
+    for resource, operations in groupby(plan.operations, key=lambda o: o.owner.resource):
+        yield ""
+        yield f"# {resource}"
+        for operation in operations:
+            yield from _commands(operation)
+
+
+def _commands(operation: Operation) -> Iterable[str]:
+    match operation.verb:
+        case Verb.DELETE:
+            return _delete(operation)
+        case Verb.SET:
+            return _set(operation)
+        case Verb.ADD:
+            return _add(operation)
+
+
+def _add(operation: Operation) -> Iterable[str]:
+    match operation.object:
+        case Namespace() as space:
+            return links.add_namespace(space, operation.owner)
+        case BridgeDevice() as bridge:
+            return links.add_bridge(bridge, operation.owner)
+        case Veth() as veth:
+            return links.add_veth(veth, operation.owner)
+        case _:
+            return _write(operation)
+
+
+def _set(operation: Operation) -> Iterable[str]:
+    match operation.object:
+        case Namespace() as space:
+            return links.mark_namespace(space, operation.owner)
+        case BridgeDevice() as bridge:
+            return links.set_bridge(bridge, operation)
+        case Veth() as veth:
+            return links.set_veth(veth, operation)
+        case _:
+            return _write(operation)
+
+
+def _write(operation: Operation) -> Iterator[str]:
+    """Of what is added and changed by the same commands."""
+    match operation.object:
+        case Address() as address:
+            yield from contents.write_address(address)
+        case Route() as route:
+            yield from contents.write_route(route, operation.before)
+        case Sysctl() as parameter:
+            yield sysctl(parameter.netns, parameter.name, parameter.value)
+        case Qdisc() as qdisc:
+            yield from contents.write_qdisc(qdisc)
+        case Port() as port:
+            yield from links.plug(port, operation.before)
+        case Directory() as directory:
+            yield from contents.write_directory(directory, operation.owner)
+        case File() as file:
+            yield from contents.write_file(file, operation.before)
+        case other:
+            raise TypeError(f"{other.key} is not something that we make")
+
+
+def _delete(operation: Operation) -> Iterator[str]:
+    match operation.object:
+        case Namespace() as space:
+            yield line(DELETE, "ip", "netns", "delete", space.name)
+        case BridgeDevice() | Veth() | OtherDevice() as device:
+            yield from links.delete_device(device.netns, device.name)
+        case Port() as port:
+            yield from links.unplug(port)
+        case Address() as address:
+            yield from contents.delete_address(address)
+        case Route() as route:
+            yield from contents.delete_route(route)
+        case Qdisc() as qdisc:
+            yield from contents.delete_qdisc(qdisc)
+        case Directory() as directory:
+            yield from contents.delete_directory(directory)
+        case File() as file:
+            yield from contents.delete_file(file)
+        case _:
+            return  # a sysctl cannot be deleted

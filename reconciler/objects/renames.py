@@ -1,0 +1,116 @@
+"""Renames: devices of ours that are to have, or have got, another name, with what is on them.
+
+The kernel renames a device in place and everything on it follows. So before two states are compared,
+the observed one is told in the names that are wanted; what differs then is a name, and not a device
+with all its addresses and routes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields, replace
+
+from reconciler.core.object import KernelObject, Key
+from reconciler.core.state import State
+from reconciler.objects import BridgeDevice, Sysctl, Veth
+from reconciler.objects.keys import device_key, device_parameter
+
+Names = Mapping[tuple[str, str], str]
+"""From namespace and name to the wanted name."""
+
+
+def follow_renames(desired: State, observed: State, set_name: str) -> State:
+    """Tell *observed* in the names of *desired*; what was renamed is in its `renamed`."""
+    moved = dict(_moved(desired, observed, set_name))
+    names = dict(_names(desired, observed, moved))
+    if not names:
+        return observed
+    entries = []
+    renamed = {}
+    for key, item in observed.objects.items():
+        told = _told(item, names)
+        if isinstance(told, BridgeDevice | Veth) and told.key != key:
+            renamed[told.key] = item
+        entries.append((told, observed.owners.get(key)))
+    return replace(State.of(entries), renamed=renamed)
+
+
+def _moved(desired: State, observed: State, set_name: str) -> Iterator[tuple[Key, Key]]:
+    """Pair what is missing with what is left over of the same resource, where there is one each."""
+    missing: dict[object, list[Key]] = {}
+    for key, item in desired.objects.items():
+        if isinstance(item, BridgeDevice | Veth) and not item.external:
+            if observed.resolve(key) is None:
+                missing.setdefault(_identity(item, str(desired.owners[key])), []).append(key)
+    surplus: dict[object, list[Key]] = {}
+    for key, owner in observed.owners.items():
+        item = observed.objects[key]
+        if isinstance(item, BridgeDevice | Veth) and owner.set == set_name:
+            if key not in desired.objects:
+                surplus.setdefault(_identity(item, str(owner)), []).append(key)
+    for identity, wanted in missing.items():
+        there = surplus.get(identity, [])
+        if len(wanted) == len(there) == 1:
+            old, new = there[0], wanted[0]
+            # A name that somebody else has is a matter for the policy, not for a rename.
+            if {observed.resolve(c) for c in desired.objects[new].claims} <= {None, old}:
+                yield old, new
+
+
+def _identity(item: BridgeDevice | Veth, owner: str) -> object:
+    """What stays when a device changes its name: whose it is, and which namespaces it connects."""
+    return owner, type(item), item.netns, getattr(item, "peer_netns", None)
+
+
+def _names(
+    desired: State, observed: State, moved: Mapping[Key, Key]
+) -> Iterator[tuple[tuple[str, str], str]]:
+    for old, new in moved.items():
+        yield (old.netns, old.name), new.name
+    pairs = [(key, key) for key in desired.objects if key in observed.objects]
+    for old, new in (*pairs, *moved.items()):
+        yield from _peer_name(observed.objects[old], desired.objects[new], observed)
+
+
+def _peer_name(
+    have: KernelObject, want: KernelObject, observed: State
+) -> Iterator[tuple[tuple[str, str], str]]:
+    """The other end has another name than it should, and that one is free."""
+    if not (isinstance(have, Veth) and isinstance(want, Veth)):
+        return
+    if have.peer_netns is None or have.peer_netns != want.peer_netns:
+        return
+    if have.peer_name and want.peer_name and have.peer_name != want.peer_name:
+        if observed.resolve(device_key(want.peer_netns, want.peer_name)) is None:
+            yield (have.peer_netns, have.peer_name), want.peer_name
+
+
+def _told(item: KernelObject, names: Names) -> KernelObject:
+    """Tell one object in the wanted names. A peer keeps its own: that it differs is a difference."""
+    netns = item.key.netns
+    found: dict[str, str] = {}
+    for field in _naming_fields(item):
+        place = (getattr(item, "peer_netns", None) if field == "peer_master" else netns) or ""
+        if (wanted := names.get((place, getattr(item, field) or ""))) is not None:
+            found[field] = wanted
+    if isinstance(item, Sysctl):
+        return _told_sysctl(item, names)
+    return replace(item, **found) if found else item  # type: ignore[type-var]
+
+
+def _naming_fields(item: KernelObject) -> Iterable[str]:
+    mine = {field.name for field in fields(item)}  # type: ignore[arg-type]
+    naming = ["device", "master", "peer_master"]
+    if isinstance(item, BridgeDevice | Veth):
+        naming.append("name")
+    return [name for name in naming if name in mine]
+
+
+def _told_sysctl(item: Sysctl, names: Names) -> Sysctl:
+    parts = item.name.split(".")
+    if len(parts) != 5 or parts[2] != "conf":
+        return item
+    wanted = names.get((item.netns, parts[3].replace("/", ".")))
+    if wanted is None:
+        return item
+    return replace(item, name=device_parameter(parts[1], wanted, parts[4]), device=wanted)
