@@ -14,6 +14,7 @@ from reconciler.cli.output import print_warnings, report_errors
 from reconciler.cli.session import Options, Session, open_session
 from reconciler.core.diff import Action
 from reconciler.host.recorded import RecordedHost
+from reconciler.manifest.problem import printable
 
 
 @click.command("diff")
@@ -59,7 +60,8 @@ def _print_commands(session: Session, preview: Preview) -> None:
     print_warnings(session.warnings)
     for change in preview.changes:
         if change.action is Action.BLOCKED:
-            click.echo(f"{change.action.sign} {change.key}: {printable(change.reason)}", err=True)
+            blocked = printable(f"{change.key}: {change.reason}")
+            click.echo(f"{change.action.sign} {blocked}", err=True)
     for text in render_commands(preview.plan(), session.options.set_name):
         # Files may hold other bytes than UTF-8, and are written as they are.
         click.echo(text.encode("utf-8", "surrogateescape"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -43,6 +44,8 @@ class LazyCommand(click.RichCommand):
     ) -> click.Context:
         """Hand over to the real command, which then is what runs."""
         command: click.Command = import_module(f"reconciler.cli.{self.name}").command
+        gc.freeze()
+        gc.enable()  # __main__ switches it off for the start
         return command.make_context(info_name, args, parent, **extra)
 
 

@@ -37,10 +37,11 @@ def inside(fd: int) -> Iterator[None]:
     Raises:
         HostError: It cannot be entered.
     """
-    with _coming_back():
+    with _coming_back() as stayed:
         try:
             setns(fd)
         except OSError as error:
+            stayed.append(True)
             raise host_error("cannot enter the network namespace", error) from error
         yield
 
@@ -52,10 +53,11 @@ def inside_new_namespace() -> Iterator[None]:
     Raises:
         HostError: None can be made.
     """
-    with _coming_back():
+    with _coming_back() as stayed:
         try:
             unshare_network()
         except OSError as error:
+            stayed.append(True)
             raise host_error("cannot make a network namespace", error) from error
         yield
 
@@ -111,17 +113,21 @@ def host_error(what: str, error: OSError) -> HostError:
 
 
 @contextmanager
-def _coming_back() -> Iterator[None]:
+def _coming_back() -> Iterator[list[bool]]:
+    """Come back unless the list that is given says that we never left.
+
+    Who may not enter a namespace may not enter its own either.
+    """
     home = os.open(HERE, os.O_RDONLY | os.O_CLOEXEC)
+    stayed: list[bool] = []
     try:
-        yield
+        yield stayed
     finally:
         try:
-            setns(home)
+            if not stayed:
+                setns(home)
         except BaseException:  # noqa: BLE001
-            # Who may not enter a namespace may not enter its own either, and has not left it.
-            if not os.path.samestat(os.fstat(home), os.stat(HERE)):  # noqa: PTH116
-                _die()
+            _die()
         os.close(home)
 
 

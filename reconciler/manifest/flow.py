@@ -15,7 +15,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9/.$][A-Za-z0-9/._+@;$-]*(:[A-Za-z0-9/._+@;$-]+)*
 
 
 def render_flow(value: object) -> str:
-    """Write a value that JSON has as YAML that is read as the same value."""
+    """Write a value of JSON as YAML that is read as the same value; its text must be printable."""
     if isinstance(value, Mapping):
         items = (f"{render_flow(key)}: {render_flow(item)}" for key, item in value.items())
         return f"{{{', '.join(items)}}}"

@@ -3,7 +3,8 @@
 - Ours after a restart: a file beside it, ``.NAME.reconciler``, holds the same words as a device's
   alias. (Not in it: ip-netns(8) would try to put that in place of one in /etc.) It is written before
   the folder is made and deleted after it; a folder that was there before keeps what is in it.
-- Requires nothing. Our files in it go with it; whatever else is in it stays, and the folder too.
+- Requires the namespace of its name, where we make that: with it, it is blocked. Our files in it go
+  with it; whatever else is in it stays, and the folder too.
 - Nothing is compared, nothing is fixed.
 """
 
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from reconciler.core.object import Key, Mark
-from reconciler.objects.keys import directory_key
+from reconciler.objects.keys import directory_key, netns_needs
 
 NETNS_NAMES = "/etc/netns"
 MARKER_SUFFIX = ".reconciler"
@@ -36,10 +37,14 @@ class Directory:
     fixed: ClassVar[frozenset[str]] = frozenset()
     claims: ClassVar[tuple[Key, ...]] = ()
     parents: ClassVar[tuple[Key, ...]] = ()
-    requires: ClassVar[tuple[Key, ...]] = ()
     external: ClassVar[bool] = False
 
     @property
     def key(self) -> Key:
         """``directory//etc/netns/NAME``."""
         return directory_key(self.path)
+
+    @property
+    def requires(self) -> tuple[Key, ...]:
+        """The namespace of its name: where that one is somebody else's, so are its names."""
+        return netns_needs(self.path.rpartition("/")[2])

@@ -28,7 +28,7 @@ MANY = documents(BRIDGE, *(container(f"web{number}") for number in range(150)))
         ["diff", "--nonesuch"],
         ["diff", "-o", "yaml"],
         ["diff", "--set"],
-        ["apply", "--plan-of-escape", "x"],
+        ["apply", "--nonesuch", "x"],
         ["teardown", "manifests"],
         ["show", "manifests"],
     ],
@@ -148,7 +148,7 @@ def _start(host, *arguments):
         stderr=subprocess.PIPE,
         env=host.subprocess_environment(),
         # Whoever started these tests in the background has had SIGINT ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
 
 

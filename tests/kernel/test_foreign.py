@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -147,24 +148,11 @@ def _namespace_is_taken(host: Host) -> str:
     return "netns/c1"
 
 
-def _namespace_name_is_a_file(host: Host) -> str:
-    host.add_netns("other")  # makes /run/netns the shared mount that it is on every host
-    (host.netns("c1").path).write_text("somebody's notes")
-    return "netns/c1"
-
-
 def _interface_is_taken(host: Host) -> str:
     host.manifests.write("a.yaml", bridge() + container("network: none"))
     converge(host)
     host.netns("c1").ip("link add eth0 type bridge")
     return "device/rcc1-lcfuhey"
-
-
-def _address_is_taken(host: Host) -> str:
-    host.manifests.write("a.yaml", bridge("addresses: [10.3.0.1/24]") + container())
-    converge(host)
-    host.ip("addr add 10.1.0.1/24 dev br0")
-    return "address/br0/10.1.0.1/24"
 
 
 def _route_is_taken(host: Host) -> str:
@@ -194,9 +182,7 @@ IN_THE_WAY = (
     _bridge_is_taken,
     _bridges_name_is_a_veths,
     _namespace_is_taken,
-    _namespace_name_is_a_file,
     _interface_is_taken,
-    _address_is_taken,
     _route_is_taken,
     _device_is_another_sets,
     _namespace_is_another_sets,
@@ -229,6 +215,35 @@ def test_what_is_in_the_way_is_blocked_and_taken_over_only_with_adopt(
     assert ping(host.netns("c1"), "10.1.0.1")
 
 
+def test_a_file_in_the_place_of_a_namespace_is_blocked_too(host: Host):
+    host.add_netns("other")  # makes /run/netns the shared mount that it is on every host
+    path = host.netns("c1").path
+    path.write_text("somebody's notes")
+    host.manifests.write("a.yaml", bridge() + container())
+
+    assert run(host, "apply") == 4
+    assert path.read_text() == "somebody's notes"
+    assert not Path("/etc/netns/c1").exists()
+
+    assert run(host, "apply", "--adopt") == 0
+    assert_settled(host)
+    assert ping(host.netns("c1"), "10.1.0.1")
+
+
+def test_what_somebody_put_back_by_hand_is_as_declared(host: Host):
+    """An address and a route without our number, on devices of ours: there is nothing to do."""
+    host.manifests.write("a.yaml", bridge() + container())
+    converge(host)
+    c1 = host.netns("c1")
+    host.ip("addr del 10.1.0.1/24 dev br0")
+    host.ip("addr add 10.1.0.1/24 dev br0")
+    c1.ip("route del default")
+    c1.ip("route add default via 10.1.0.1")
+
+    assert_settled(host)
+    assert main.run(["teardown"]) == 0
+
+
 def test_what_is_blocked_is_left_exactly_as_it_is(host: Host):
     """A bridge, a namespace and another set's bridge in the way of all that we want."""
     forwarding(host)
@@ -251,7 +266,8 @@ def test_what_is_blocked_is_left_exactly_as_it_is(host: Host):
     )
     assert run(host, "apply") == 4
 
-    assert_same(before, snapshot())
+    # The containers of a bridge share a file with their names; it stands in nobody's way.
+    assert_same(before, snapshot("default-bridge-"))
 
 
 def test_two_sets_live_side_by_side(host: Host):
