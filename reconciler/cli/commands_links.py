@@ -115,7 +115,7 @@ def unplug(port: Port) -> Iterator[str]:
 
 def _unmark(port: Port) -> Iterator[str]:
     mark = port_mark(port.device)
-    yield ip(port.netns, "link", "property", "delete", "dev", mark, "altname", mark, before=DELETE)
+    yield ip(port.netns, "link", "property", "del", "dev", mark, "altname", mark, before=DELETE)
 
 
 def _fields_of(differences: Iterable[Difference], *, peer: bool) -> dict[str, object]:

@@ -9,7 +9,7 @@ devices of ours, which counts as in sync.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import groupby
+from itertools import chain, groupby
 
 from reconciler.cli import commands_contents as contents
 from reconciler.cli import commands_links as links
@@ -36,7 +36,8 @@ _FUNCTIONS = {
 delete() {
     error=$("$@" 2>&1) && return
     case $error in
-    *'No such '* | *'Cannot find '* | *'Cannot assign requested address'* | *'Invalid handle'*) ;;
+    *'No such '* | *'Cannot find '* | *'not found'* | *'Cannot assign requested address'*) ;;
+    *'Invalid handle'*) ;; # of a queue: it is somebody else's now
     *) printf '%s\\n' "$error" >&2; return 1 ;;
     esac
 }""",
@@ -77,11 +78,15 @@ def render_commands(plan: Plan, set_name: str) -> Iterator[str]:
 
 
 def _body(plan: Plan) -> Iterator[str]:
+    folders: set[str] = set()
     for resource, operations in groupby(plan.operations, key=lambda o: o.owner.resource):
         yield ""
         yield f"# {resource}"
-        for operation in operations:
-            yield from _commands(operation)
+        for command in chain.from_iterable(map(_commands, operations)):
+            if command not in folders:
+                yield command
+            if command.startswith("mkdir "):  # files need their folder, and have it by then
+                folders.add(command)
 
 
 def _commands(operation: Operation) -> Iterable[str]:

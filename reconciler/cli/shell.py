@@ -12,6 +12,7 @@ TRY = "try"
 """A function of the script: it runs a command that may be refused."""
 MARKED = "marked"
 """A function of the script: it runs `ip address` with our protocol number, where that is known."""
+_END = "END"
 
 
 def line(*words: object) -> str:
@@ -41,6 +42,8 @@ def sysctl(netns: str, name: str, value: str) -> str:
 
 def write(path: str, text: str) -> str:
     """Write a file in place, byte for byte."""
+    if text.endswith("\n") and _END not in text.splitlines():
+        return f"cat > {shlex.quote(path)} <<'{_END}'\n{text}{_END}"
     return f"{line('printf', '%s', text)} > {shlex.quote(path)}"
 
 

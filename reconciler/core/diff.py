@@ -116,7 +116,7 @@ class _Comparison:
         self, key: Key, before: KernelObject, after: KernelObject, owner: Owner
     ) -> Change | None:
         differences = (*self._other_name(key), *compare(before, after))
-        if after.mark is Mark.NONE:
+        if after.mark in {Mark.NONE, Mark.SHARED}:
             foreign: tuple[Key, ...] = ()
         else:
             foreign = () if key in self.ours else (key,)

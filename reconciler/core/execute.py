@@ -21,6 +21,9 @@ class Outcome:
     """It was not tried, because something it needs had failed."""
 
 
+FIREWALL = frozenset({"chain", "rule"})
+"""Types of objects that are written together: a table changes as a whole or not at all."""
+
 Perform = Callable[[Sequence[Operation]], Sequence[str | None]]
 """Carry out operations that do not depend on each other; one error, or None, for each."""
 
@@ -48,6 +51,8 @@ def execute(plan: Plan, perform: Perform) -> Iterator[Outcome]:
 
 
 def _batch(operation: Operation) -> object:
+    if operation.key.type in FIREWALL:
+        return "firewall"
     if operation.verb is Verb.DELETE:
         return (operation.verb, operation.key.type)
     return id(operation)

@@ -44,8 +44,21 @@ class Mark(Enum):
     """An alias names set and resource; comparing it is part of the diff."""
     INHERITED = "inherited"
     """A protocol number says "ours"; which resource is what its parent says."""
+    SHARED = "shared"
+    """Every set that needs it wants the same; it is of the set that is left as the last."""
     NONE = "none"
     """It cannot carry one (a sysctl): set where wanted, never created, deleted or adopted."""
+
+
+class Stage(Enum):
+    """In which part of a plan an object is made, and in which it is deleted."""
+
+    NORMAL = "normal"
+    """Made by its relations, deleted last."""
+    OPENS = "opens"
+    """A way in: made and deleted before all devices, so that nobody inherits it."""
+    CLOSES = "closes"
+    """A wall: made before all devices, deleted after them."""
 
 
 @runtime_checkable
@@ -77,3 +90,8 @@ class KernelObject(Protocol):
     @property
     def external(self) -> bool:
         """Somebody else's: it must be there, and is never made, changed or deleted."""
+
+
+def stage_of(item: KernelObject) -> Stage:
+    """Tell an object's stage: its attribute ``stage``, or NORMAL where it has none."""
+    return getattr(item, "stage", Stage.NORMAL)

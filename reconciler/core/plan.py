@@ -1,7 +1,8 @@
 """Plan: the changes to make as operations in an order that the kernel accepts.
 
 Break what must be rebuilt, make what is missing, then delete what is left over: making before
-deleting keeps traffic flowing. Deletes of what the kernel deletes by itself are left out. The
+deleting keeps traffic flowing. The firewall comes before all devices, and its walls go after them,
+so that nothing is ever reachable that the manifests forbid. Deletes of what the kernel deletes by itself are left out. The
 order is a function of the changes alone, so the same input gives the same plan.
 """
 
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from reconciler.core.diff import Action, Change, Difference
-from reconciler.core.object import KernelObject, Key, Owner
+from reconciler.core.object import KernelObject, Key, Owner, Stage, stage_of
 from reconciler.core.state import State
 
 
@@ -52,19 +53,30 @@ class Plan:
     """Steps in order."""
 
     operations: tuple[Operation, ...] = ()
+    desired: State = State()
+    """What all of it leads to: a firewall's chain is written in the order of the whole."""
 
 
 def make_plan(changes: Iterable[Change], desired: State, observed: State) -> Plan:
     """Order the work for *changes*; those that are blocked do nothing."""
     todo = {c.key: c for c in changes if c.action is not Action.BLOCKED}
     first, last = _deletions(todo, observed)
+    opens = {k for k in last if stage_of(observed.objects[k]) is Stage.OPENS}
+    closes = {k for k in last if stage_of(observed.objects[k]) is Stage.CLOSES}
     made = _in_order((k for k, c in todo.items() if c.action is not Action.DELETE), desired, todo)
+    walls = [key for key in made if stage_of(desired.objects[key]) is not Stage.NORMAL]
+    rest = [key for key in made if stage_of(desired.objects[key]) is Stage.NORMAL]
     return Plan(
         (
             *_deletes(first, todo, observed),
-            *(_make(todo[key], desired, observed, todo) for key in made),
-            *_deletes(last, todo, observed),
-        )
+            # One transaction of the firewall: what nobody may inherit goes, walls and doors come.
+            *_deletes(opens, todo, observed),
+            *(_make(todo[key], desired, observed, todo) for key in walls),
+            *(_make(todo[key], desired, observed, todo) for key in rest),
+            *_deletes(last - opens - closes, todo, observed),
+            *_deletes(closes, todo, observed),
+        ),
+        desired,
     )
 
 

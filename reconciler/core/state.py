@@ -63,5 +63,5 @@ class State:
 def _check_same(a: KernelObject, b: KernelObject, mine: Owner | None, yours: Owner | None) -> None:
     if a != b:
         raise StateConflictError(f"{a.key} is wanted in two ways: by {mine} and by {yours}")
-    if mine != yours and a.mark is not Mark.NONE:
+    if mine != yours and a.mark not in {Mark.NONE, Mark.SHARED}:
         raise StateConflictError(f"{a.key} is wanted by {mine} and by {yours}")

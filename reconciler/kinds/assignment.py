@@ -91,13 +91,14 @@ def assign_addresses(
         bridge.name: _gateways(cast("Bridge", bridge.spec), observed)
         for bridge in catalog.of_kind("Bridge")
     }
-    current = _current(observed, set_name)
-    pools = dict(_pools(catalog, ports, gateways, observed))
     requests: dict[Request, Place] = {}
     for port in ports:
         for pool in _wanted_pools(port, gateways):
             requests[Request(port.container, port.place[1], pool)] = port.place
-    given = assign(pools, requests, {r: current.get(place, ()) for r, place in requests.items()})
+    current = _current(requests, {port.place for port in ports}, observed, set_name)
+    kept = {address for found in current.values() for address in found}
+    pools = dict(_pools(catalog, ports, gateways, observed, kept))
+    given = assign(pools, requests, current)
     addresses: dict[Place, list[IPInterface]] = {
         port.place: _written(port, gateways) for port in ports
     }
@@ -188,8 +189,8 @@ def _pools(
     ports: Iterable[_Port],
     gateways: Mapping[str, tuple[IPInterface, ...]],
     observed: State,
+    kept: set[IPAddress],
 ) -> Iterator[tuple[str, Pool]]:
-    ports = tuple(ports)
     written: dict[str, set[IPAddress]] = {}
     for port in ports:
         addresses = (one.address for one in port.interface.addresses)
@@ -199,7 +200,8 @@ def _pools(
         spec = cast("Bridge", resource.spec)
         for gateway in gateways[resource.name]:
             excluded = {gateway.ip, *spec.reserved}
-            excluded |= written.get(resource.name, set()) | strangers.get(gateway.network, set())
+            excluded |= written.get(resource.name, set())
+            excluded |= strangers.get(gateway.network, set()) - kept
             chosen = spec.automatic_range(gateway.version) or gateway.network
             pool = Pool(gateway.network, chosen, frozenset(excluded))
             yield _pool_name(resource.name, gateway), pool
@@ -214,10 +216,25 @@ def _strangers(places: set[Place], observed: State) -> dict[IPNetwork, set[IPAdd
     return found
 
 
-def _current(observed: State, set_name: str) -> dict[Place, list[IPAddress]]:
-    found: dict[Place, list[IPAddress]] = {}
+def _current(
+    requests: Mapping[Request, Place], places: set[Place], observed: State, set_name: str
+) -> dict[Request, list[IPAddress]]:
+    """What each interface has now; without that, what its container has on undeclared ones.
+
+    So an interface that somebody renamed, or that is declared under another name, keeps its address.
+    """
+    here: dict[Place, list[IPAddress]] = {}
+    elsewhere: dict[str, list[IPAddress]] = {}
     for key, item in observed.objects.items():
         owner = observed.owners.get(key)
-        if isinstance(item, Address) and owner is not None and owner.set == set_name:
-            found.setdefault((item.netns, item.device), []).append(item.interface.ip)
-    return found
+        if not isinstance(item, Address) or owner is None or owner.set != set_name:
+            continue
+        place = (item.netns, item.device)
+        if place in places:
+            here.setdefault(place, []).append(item.interface.ip)
+        else:
+            elsewhere.setdefault(owner.resource, []).append(item.interface.ip)
+    return {
+        request: here.get(place) or elsewhere.get(f"Container/{request.container}", [])
+        for request, place in requests.items()
+    }

@@ -40,3 +40,13 @@ def device_parameter(family: str, device: str, name: str) -> str:
 def directory_key(path: str) -> Key:
     """Key of a folder of names."""
     return Key("directory", HOST, path)
+
+
+def chain_key(family: int, table: str, name: str) -> Key:
+    """Key of a chain."""
+    return Key("chain", HOST, f"{table_label(family, table)}/{name}")
+
+
+def table_label(family: int, table: str) -> str:
+    """Name a table of a family: those of IPv6 end in 6."""
+    return table if family == 4 else f"{table}6"

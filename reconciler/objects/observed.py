@@ -15,7 +15,7 @@ from reconciler.objects.bridge import parse_bridge
 from reconciler.objects.device import parse_device
 from reconciler.objects.directory import Directory
 from reconciler.objects.file import FolderDump
-from reconciler.objects.marks import parse_group, parse_mark
+from reconciler.objects.marks import UNKNOWN, parse_group, parse_mark
 from reconciler.objects.namespace import Namespace
 from reconciler.objects.port import find_ports, marked_ports
 from reconciler.objects.qdisc import HANDLE, QdiscMessage, parse_qdisc
@@ -143,8 +143,12 @@ def _owner(link: LinkMessage, set_name: str) -> Owner | None:
 
 
 def _pair_owner(a: End, b: End | None, set_name: str) -> Owner | None:
-    first = parse_mark(a.link.alias) or (parse_mark(b.link.alias) if b else None)
-    return first or _owner(a.link, set_name) or (_owner(b.link, set_name) if b else None)
+    said = [parse_mark(end.link.alias) for end in (a, b) if end is not None]
+    known = next((owner for owner in said if owner is not None), None)
+    if known is not None:
+        # If only one end has its words still, the other one's are to be written again.
+        return known if said.count(known) == len(said) else Owner(known.set, UNKNOWN)
+    return _owner(a.link, set_name) or (_owner(b.link, set_name) if b else None)
 
 
 def _pairs(ends: Sequence[End]) -> Iterator[tuple[End, End | None]]:

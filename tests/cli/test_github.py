@@ -42,7 +42,9 @@ def test_every_error_is_an_annotation_of_its_line(manifests):
 
 
 def test_an_annotation_in_full():
-    problem = Problem("net/web.yaml", 7, 3, "Bridge/web", "spec.mtuu", "unknown field", 'did you mean "mtu"?')
+    problem = Problem(
+        "net/web.yaml", 7, 3, "Bridge/web", "spec.mtuu", "unknown field", 'did you mean "mtu"?'
+    )
 
     assert render_annotation(problem) == (
         '::error file=net/web.yaml,line=7,col=3,title=Bridge/web%3A spec.mtuu::unknown field; did you mean "mtu"?'
@@ -87,7 +89,9 @@ def test_what_has_no_effect_is_a_warning_and_valid(manifests):
     assert (result.code, result.stderr) == (0, "")
     *lines, last = result.stdout.splitlines()
     assert last == "1 resource is valid."
-    assert [read_command(line)[2] for line in lines] == [warning["message"] for warning in found["warnings"]]
+    assert [read_command(line)[2] for line in lines] == [
+        warning["message"] for warning in found["warnings"]
+    ]
     assert all(read_command(line)[0] == "warning" for line in lines)
 
 

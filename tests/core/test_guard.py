@@ -60,7 +60,9 @@ def test_a_limit_is_kept_to_the_letter(limit, gone, owned, stopped):
 def test_only_deletes_count():
     others = [
         change(100 + n, action)
-        for n, action in enumerate((Action.CREATE, Action.UPDATE, Action.REPLACE, Action.BLOCKED) * 5)
+        for n, action in enumerate(
+            (Action.CREATE, Action.UPDATE, Action.REPLACE, Action.BLOCKED) * 5
+        )
     ]
 
     assert check_deletes([*deletes(10), *others], 10, None) is None
@@ -96,14 +98,22 @@ def test_what_the_reason_proposes_is_enough():
 
 
 @pytest.mark.parametrize(
-    ("text", "limit"), [("0", Limit(0)), ("25", Limit(25)), (" 60% ", Limit(60, percent=True)), ("100%", Limit(100, True))]
+    ("text", "limit"),
+    [
+        ("0", Limit(0)),
+        ("25", Limit(25)),
+        (" 60% ", Limit(60, percent=True)),
+        ("100%", Limit(100, True)),
+    ],
 )
 def test_limits(text, limit):
     assert parse_limit(text) == limit
     assert str(limit) == text.strip()
 
 
-@pytest.mark.parametrize("text", ["", "%", "-1", "1.5", "ten", "5 %", "50%%", "٣", "9" * 10, "0x10"])
+@pytest.mark.parametrize(
+    "text", ["", "%", "-1", "1.5", "ten", "5 %", "50%%", "٣", "9" * 10, "0x10"]
+)
 def test_what_is_no_limit(text):
     with pytest.raises(LimitError) as error:
         parse_limit(text)
@@ -132,7 +142,11 @@ def test_owned_is_what_the_set_could_delete():
     assert count_owned(state, "red") == 0
 
 
-@given(st.integers(0, 60), st.integers(0, 60), st.none() | st.builds(Limit, st.integers(0, 60), st.booleans()))
+@given(
+    st.integers(0, 60),
+    st.integers(0, 60),
+    st.none() | st.builds(Limit, st.integers(0, 60), st.booleans()),
+)
 def test_fewer_deletes_are_never_worse(gone, owned, limit):
     if check_deletes(deletes(gone), owned, limit) is None:
         for fewer in range(gone):

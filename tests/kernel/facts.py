@@ -12,10 +12,14 @@ from typing import Any
 from tests.world import HERE, Namespace, inside
 
 
+def all_links(namespace: Namespace = HERE) -> dict[str, dict[str, Any]]:
+    """All devices, by name."""
+    return {item["ifname"]: item for item in json.loads(namespace.ip("-j -d link") or "[]")}
+
+
 def links(namespace: Namespace = HERE) -> dict[str, dict[str, Any]]:
     """All devices but lo, by name."""
-    found = json.loads(namespace.ip("-j -d link") or "[]")
-    return {item["ifname"]: item for item in found if item["ifname"] != "lo"}
+    return {name: item for name, item in all_links(namespace).items() if name != "lo"}
 
 
 def link(name: str, namespace: Namespace = HERE) -> dict[str, Any]:

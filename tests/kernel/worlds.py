@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tests.kernel.manifests import DUAL, SUBNET, bridge, container, link
-from tests.world import Host
+from tests.probes import ping
+from tests.world import HERE, Host
 
 # The kernel tells of every port once more when its forward delay is over, 15 s after it joined,
 # although it has forwarded from the first moment without STP (Linux 6.18).
@@ -28,6 +29,39 @@ EVERYTHING = {
     ),
 }
 """Bridges, containers and links of every kind, in three files."""
+
+MANY = EVERYTHING | {
+    "more.yaml": container("bridge: br0, addresses: [10.1.0.60, 'fd00:1::60']", "c6")
+    + container("bridge: br0, routes: [{to: 10.9.0.0/16, via: 10.1.0.60}]", "c7")
+    + container("bridge: br1, addresses: [10.2.0.8]", "c8")
+    + container("bridge: br1", "c9")
+    + container("network: none", "c10")
+    + link(
+        "container: c6, interface: z0, addresses: [10.8.2.1/24]",
+        "container: c10, interface: z0, addresses: [10.8.2.2/24]",
+        name="lane",
+    ),
+}
+"""Ten containers, two bridges and three links."""
+
+WAYS = (
+    ("c1", "10.1.0.60"), ("c1", "fd00:1::60"), ("c1", "10.1.0.1"), ("c2", "fd00:1::1"),
+    ("c3", "10.2.0.8"), ("c4", "10.2.0.8"), ("c9", "10.2.0.8"), ("c7", "10.1.0.60"),
+    ("c5", "10.8.0.2"), ("c5", "fd00:8::2"), ("c5", "10.8.1.1"), ("c10", "10.8.2.1"),
+    ("c6", "fd00:1::1"), ("", "10.1.0.60"), ("", "10.8.1.0"),
+)  # fmt: skip
+"""Who reaches which address in MANY; "" is the host."""
+
+
+def assert_ways(host: Host) -> None:
+    """Packets arrive on all the ways of MANY."""
+    lost = [
+        (name, address)
+        for name, address in WAYS
+        if not ping(host.netns(name) if name else HERE, address)
+    ]
+    assert lost == []
+
 
 ONE = {"one.yaml": bridge(SUBNET) + container()}
 

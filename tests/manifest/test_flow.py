@@ -30,7 +30,10 @@ def plain(value):
     [
         (["10.0.0.1/24", "fd00:10::1/64"], '[10.0.0.1/24, "fd00:10::1/64"]'),
         (["8080:80", "127.0.0.1:53:53/udp", 80], "[8080:80, 127.0.0.1:53:53/udp, 80]"),
-        ({"container": "web1", "host": True, "mtu": 1400}, "{container: web1, host: true, mtu: 1400}"),
+        (
+            {"container": "web1", "host": True, "mtu": 1400},
+            "{container: web1, host: true, mtu: 1400}",
+        ),
         ({"reconciler/prune": "false"}, '{reconciler/prune: "false"}'),
         ("80", '"80"'),
         ("1.5", '"1.5"'),

@@ -1,0 +1,156 @@
+"""Publication: which ports of which containers the host answers for, and on which ports of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import cast
+
+from reconciler.allocate.addresses import IPAddress
+from reconciler.allocate.ports import (
+    DEFAULT_RANGE,
+    PortRange,
+    PortRequest,
+    assign_ports,
+    parse_ranges,
+)
+from reconciler.core.object import HOST
+from reconciler.core.state import State
+from reconciler.kinds.container import Container
+from reconciler.kinds.interface import InterfaceSpec
+from reconciler.kinds.roles import find_bridge, gateway_interface
+from reconciler.manifest.catalog import Catalog
+from reconciler.objects import FirewallRule, Listener, Sysctl
+from reconciler.objects.keys import sysctl_key
+
+LOCAL_RANGE = "net.ipv4.ip_local_port_range"
+RESERVED = "net.ipv4.ip_local_reserved_ports"
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """One port of a container on one port of the host."""
+
+    container: str
+    container_port: int
+    protocol: str
+    host_ip: IPAddress | None
+    """None: every address of the host."""
+    host_port: int
+    certain: bool
+    """The manifest names the host port."""
+
+    @property
+    def what(self) -> str:
+        """How the rule's comment says it, and `docker port` would."""
+        host = "" if self.host_ip is None else f"{self.host_ip}:"
+        return f"{host}{self.host_port}->{self.container_port}/{self.protocol}"
+
+
+def publish(catalog: Catalog, observed: State, set_name: str) -> dict[str, tuple[Published, ...]]:
+    """Choose the host ports of all containers, by their names."""
+    wanted = dict(_requests(catalog))
+    current, foreign = _in_use(observed, set_name)
+    taken = {protocol: set(foreign.get(protocol, ())) for protocol in ("tcp", "udp", "sctp")}
+    for listener in observed.objects.values():
+        if isinstance(listener, Listener):
+            taken[listener.protocol].add(listener.port)
+    for first, last in parse_ranges(_parameter(observed, RESERVED)):
+        for ports in taken.values():
+            ports.update(range(first, last + 1))
+    given = assign_ports(wanted, current, taken, _local_range(observed))
+    found: dict[str, list[Published]] = {}
+    for request, port in sorted(given.items()):
+        ports = wanted[request]
+        host_ip = ip_address(request.host_ip) if request.host_ip else None
+        found.setdefault(request.container, []).append(
+            Published(
+                request.container,
+                request.container_port,
+                request.protocol,
+                host_ip,
+                port,
+                certain=ports is not None and ports[0] == ports[1],
+            )
+        )
+    return {name: tuple(ports) for name, ports in found.items()}
+
+
+def publishing_interface(catalog: Catalog, spec: Container) -> InterfaceSpec | None:
+    """The interface that published ports lead to: the one of the default route."""
+    interface = gateway_interface(catalog, spec)
+    bridge = find_bridge(catalog, interface.bridge) if interface else None
+    if bridge is None or bridge.internal or not bridge.iptables:
+        return None
+    return interface
+
+
+def _requests(catalog: Catalog) -> Iterator[tuple[PortRequest, PortRange | None]]:
+    for resource in catalog.of_kind("Container"):
+        spec = cast("Container", resource.spec)
+        interface = publishing_interface(catalog, spec)
+        if interface is None:
+            continue
+        bridge = find_bridge(catalog, interface.bridge)
+        binds = bridge.bind_address if bridge else ()
+        number = 0
+        for port in spec.published_ports:
+            for host_ip in [port.host_ip] if port.host_ip else binds or [None]:
+                number += 1
+                where = "" if host_ip is None or host_ip.is_unspecified else str(host_ip)
+                yield (
+                    PortRequest(resource.name, port.container_port, port.protocol, where, number),
+                    port.host_ports,
+                )
+        if spec.publish_all:
+            done = {(port.container_port, port.protocol) for port in spec.published_ports}
+            for exposed in spec.exposed_ports:
+                if (exposed.port, exposed.protocol) not in done:
+                    yield PortRequest(resource.name, exposed.port, exposed.protocol, ""), None
+
+
+def _in_use(
+    observed: State, set_name: str
+) -> tuple[dict[PortRequest, int], Mapping[str, set[int]]]:
+    """Read the published ports off the comments of the rules: ours, and those of other sets."""
+    foreign: dict[str, set[int]] = {}
+    ours: dict[tuple[str, int, str, str], list[int]] = {}
+    for key, item in observed.objects.items():
+        if not isinstance(item, FirewallRule) or item.table != "nat" or "->" not in item.what:
+            continue
+        owner = observed.owners.get(key)
+        host, _, rest = item.what.partition("->")
+        port_text, _, protocol = rest.partition("/")
+        host_ip, _, host_port = host.rpartition(":")
+        if not (host_port.isdigit() and port_text.isdigit()):
+            continue
+        if owner is None or owner.set != set_name:
+            foreign.setdefault(protocol, set()).add(int(host_port))
+            continue
+        container = owner.resource.partition("/")[2]
+        place = (container, int(port_text), protocol, host_ip)
+        if int(host_port) not in ours.setdefault(place, []):
+            ours[place].append(int(host_port))
+    return _match(ours), foreign
+
+
+def _match(ours: Mapping[tuple[str, int, str, str], list[int]]) -> dict[PortRequest, int]:
+    """Requests carry a number; a rule does not, so every number up to a dozen finds its port."""
+    return {
+        PortRequest(*place, number): ports[0]
+        for place, ports in ours.items()
+        for number in range(64)
+    }
+
+
+def _local_range(observed: State) -> PortRange:
+    words = _parameter(observed, LOCAL_RANGE).split()
+    if len(words) == 2 and all(word.isdigit() for word in words):
+        return int(words[0]), int(words[1])
+    return DEFAULT_RANGE
+
+
+def _parameter(observed: State, name: str) -> str:
+    found = observed.objects.get(sysctl_key(HOST, name))
+    return found.value if isinstance(found, Sysctl) else ""
