@@ -73,7 +73,10 @@ def _shell(folder: Path) -> Callable[[str], str]:
 
 def _rewrite() -> int:
     with tempfile.TemporaryDirectory() as folder:
-        README.write_text(take_tour(README.read_text(), Path(folder)))
+        page = take_tour(README.read_text(), Path(folder))
+    if "Traceback (most recent call last)" in page:
+        sys.exit("a command of the tour has died; the page is left as it is")
+    README.write_text(page)
     return 0
 
 

@@ -14,6 +14,7 @@ from reconciler.core.plan import Plan, make_plan
 from reconciler.core.policy import Decision, Policy, decide
 from reconciler.core.state import State
 from reconciler.host.base import Host, Interest
+from reconciler.objects.firewall_observed import find_misplaced
 from reconciler.objects.renames import follow_renames
 
 ROUNDS_MAX = 3
@@ -76,7 +77,7 @@ def preview(host: Host, expand: Expand, policy: Policy, set_name: str) -> Previe
     interest = Interest.of(expand(State()))
     observed = host.observe(interest)
     desired = expand(observed)
-    observed = follow_renames(desired, observed, set_name)
+    observed = find_misplaced(desired, follow_renames(desired, observed, set_name))
     changes = diff(desired, observed, set_name)
     return Preview(desired, observed, decide(changes, desired, observed, policy))
 

@@ -92,7 +92,7 @@ def render_change(change: Change) -> Iterator[str]:
         head += f"  ({printable(change.reason)})"
     elif change.action is Action.CREATE:
         head += _facts(change)
-    elif len(fields) == 1 and change.differences:
+    elif change.differences and len(fields) == 1 and " → " in fields[0]:
         head += f"  {fields.pop()}"
     yield head
     if change.differences:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from reconciler.cli import shell
 from reconciler.cli.shell import DELETE, TRY, ip, line
 from reconciler.core.diff import Difference
 from reconciler.core.object import HOST, Owner
@@ -19,7 +20,13 @@ _BRIDGE_OPTIONS = {
     "stp": "stp_state",
     "forward_delay": "forward_delay",
     "ageing_time": "ageing_time",
+    "nf_call_iptables": "nf_call_iptables",
+    "nf_call_ip6tables": "nf_call_ip6tables",
 }
+_UNSAID = {"nf_call_iptables", "nf_call_ip6tables"}
+"""Off is what a new bridge has, and a kernel without br_netfilter refuses to hear of it."""
+_PORT_OPTIONS = ("hairpin", "isolated")
+_ON = {True: "on", False: "off"}
 
 
 def add_namespace(space: Namespace, owner: Owner) -> Iterator[str]:
@@ -37,7 +44,8 @@ def mark_namespace(space: Namespace, owner: Owner) -> Iterator[str]:
 def add_bridge(bridge: BridgeDevice, owner: Owner) -> Iterator[str]:
     """Make a bridge; the kernel takes its alias only when it is there."""
     settings = _settings({"mac": bridge.mac, "mtu": bridge.mtu, "up": bridge.up})
-    own = _bridge_settings({name: getattr(bridge, name) for name in _BRIDGE_OPTIONS})
+    values = {name: getattr(bridge, name) for name in _BRIDGE_OPTIONS}
+    own = _bridge_settings({n: v for n, v in values.items() if v or n not in _UNSAID})
     group = group_number(owner.set)
     yield ip(
         bridge.netns,
@@ -77,6 +85,8 @@ def add_veth(veth: Veth, owner: Owner) -> Iterator[str]:
         yield ip(veth.netns, "link", "set", "dev", veth.name, "addrgenmode", "none", before=TRY)
     rest = _settings({"up": veth.peer_up, "master": veth.peer_master or None})
     yield ip(veth.peer_netns or HOST, "link", "set", "dev", veth.peer_name, *mark, *rest)
+    if veth.hairpin or veth.isolated:
+        yield from _set_port(veth)
 
 
 def set_veth(veth: Veth, operation: Operation) -> Iterator[str]:
@@ -90,6 +100,15 @@ def set_veth(veth: Veth, operation: Operation) -> Iterator[str]:
         words = _settings(fields, operation.owner)
         if words:
             yield ip(netns, "link", "set", "dev", name, *words)
+    # A port that joins another bridge begins with the kernel's settings again.
+    if any(d.field in {"master", *_PORT_OPTIONS} for d in operation.differences):
+        yield from _set_port(veth)
+
+
+def _set_port(veth: Veth) -> Iterator[str]:
+    if veth.master and veth.hairpin is not None and veth.isolated is not None:
+        words = [w for name in _PORT_OPTIONS for w in (name, _ON[bool(getattr(veth, name))])]
+        yield shell.bridge(veth.netns, "link", "set", "dev", veth.name, *words)
 
 
 def delete_device(netns: str, name: str) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Commands: a plan as a script for sh(1), with the `ip`, `tc` and `sysctl` that do the same.
+"""Commands: a plan as a script for sh(1), with the `ip`, `bridge`, `tc`, `sysctl` that do the same.
 
 For who wants to read what would happen in the words of the kernel's own tools, or to do it without
 us. What it makes carries our marks, so that an apply afterwards finds nothing to do; only addresses

@@ -25,6 +25,11 @@ def ip(netns: str, *words: object, before: str = "") -> str:
     return _in_namespace("ip", netns, words, before)
 
 
+def bridge(netns: str, *words: object) -> str:
+    """Write one use of bridge in a namespace."""
+    return _in_namespace("bridge", netns, words, "")
+
+
 def tc(netns: str, *words: object, before: str = "") -> str:
     """Write one use of tc in a namespace, after the function *before* of the script."""
     return _in_namespace("tc", netns, words, before)

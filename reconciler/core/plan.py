@@ -90,6 +90,8 @@ def _deletions(todo: dict[Key, Change], observed: State) -> tuple[set[Key], set[
     first = {k for k in gone if todo[k].action is Action.REPLACE}
     first |= {k for c in todo.values() for k in c.displaces if k in gone}
     by_kernel = {k for k in gone if _dies_with(observed.objects[k], gone, observed)}
+    # A way in does not wait for its chain, which goes with the walls.
+    by_kernel -= {k for k in gone if stage_of(observed.objects[k]) is Stage.OPENS}
     return first - by_kernel, gone - first - by_kernel
 
 

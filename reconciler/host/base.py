@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from reconciler.core.execute import Outcome
+from reconciler.core.object import HOST
 from reconciler.core.plan import Plan
 from reconciler.core.state import State
+from reconciler.objects.keys import PORT_PARAMETERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +21,10 @@ class Interest:
     """Namespaces to look into, by name or path, whoever made them."""
     sysctls: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Parameters to read, by namespace: there are hundreds in each, and none carries a mark."""
+    firewall: bool = False
+    """Rules are wanted, so that a host without iptables is an error."""
+    listeners: bool = False
+    """Ports are wanted that nobody may listen on."""
     everything: bool = False
     """Look into every namespace and read every parameter: for a snapshot."""
 
@@ -32,7 +38,15 @@ class Interest:
                 namespaces.add(key.name)
             elif key.type == "sysctl":
                 sysctls.setdefault(key.netns, []).append(key.name)
-        return cls(frozenset(namespaces), {n: sorted(names) for n, names in sysctls.items()})
+        publishes = any(key.type == "rule" and "RC-DNAT-" in key.name for key in desired.objects)
+        if publishes:
+            sysctls.setdefault(HOST, []).extend(PORT_PARAMETERS)
+        return cls(
+            frozenset(namespaces),
+            {netns: sorted(names) for netns, names in sysctls.items()},
+            firewall=any(key.type == "rule" for key in desired.objects),
+            listeners=publishes,
+        )
 
     def sysctls_of(self, netns: str) -> Sequence[str]:
         """Name the parameters to read in one namespace."""

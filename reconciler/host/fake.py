@@ -20,6 +20,9 @@ from reconciler.objects import (
     BridgeDevice,
     Directory,
     File,
+    FirewallChain,
+    FirewallJump,
+    FirewallRule,
     Namespace,
     OtherDevice,
     Port,
@@ -49,6 +52,8 @@ _DEFAULTS: dict[type, dict[str, Any]] = {
         "stp": False,
         "forward_delay": 1500,
         "ageing_time": 30000,
+        "nf_call_iptables": False,
+        "nf_call_ip6tables": False,
     },
     Veth: {
         "mtu": 1500,
@@ -59,6 +64,8 @@ _DEFAULTS: dict[type, dict[str, Any]] = {
         "peer_mac": "02:00:00:00:00:03",
         "master": "",
         "peer_master": "",
+        "hairpin": False,
+        "isolated": False,
     },
     Route: {"direct": False},
 }
@@ -262,6 +269,8 @@ class FakeHost:
                 self._drop(lambda o: isinstance(o, Port) and o.device == item.name)
             case Address():
                 self._drop_routes_without_address(item)
+            case FirewallChain():
+                self._drop(lambda o: item.key in o.parents)
             case Directory():
                 self._drop(lambda o: isinstance(o, File) and o.directory == item.path)
             case _:

@@ -13,13 +13,17 @@ from reconciler.errors import HostError, PrivilegeError
 from reconciler.formats.address import dump_addresses, parse_address
 from reconciler.formats.link import dump_links, parse_link
 from reconciler.formats.route import dump_routes, parse_route
+from reconciler.host.announce import announce
 from reconciler.host.base import Interest
+from reconciler.host.firewall.apply import HostFirewall
 from reconciler.host.folders import read_folders, read_resolvers
 from reconciler.host.kernel import Kernel, OperationError, list_sysctls, read_sysctl
+from reconciler.host.listeners import read_listeners
 from reconciler.host.named_namespaces import leftovers, list_namespaces
 from reconciler.host.namespaces import inside
 from reconciler.host.operations import Operations
 from reconciler.host.traffic_control import read_qdiscs
+from reconciler.objects.announcements import announcements
 from reconciler.objects.marks import parse_mark
 from reconciler.objects.observed import LOOPBACK, NamespaceDump, parse_state
 
@@ -37,6 +41,8 @@ class LinuxHost:
         self.set_name = set_name
         self.counters: Counter[str] = Counter() if counters is None else counters
         self._kernel = Kernel(self.counters)
+        self._firewall = HostFirewall(set_name, self.counters)
+        self._seen = State()
 
     def observe(self, interest: Interest = Interest()) -> State:
         """Read the host's namespace, all that are ours, and those of *interest*.
@@ -49,16 +55,28 @@ class LinuxHost:
         """
         self._kernel.forget()
         folders = [*read_folders(), *read_resolvers()]
-        return parse_state(self._dumps(interest), self.set_name, folders)
+        more = [*self._firewall.observe(needed=interest.firewall)]
+        if interest.listeners or interest.everything:
+            more += [(listener, None) for listener in read_listeners()]
+        self._seen = parse_state(self._dumps(interest), self.set_name, folders, more)
+        return self._seen
 
     def execute(self, plan: Plan) -> Iterator[Outcome]:
-        """Carry out *plan*; what the kernel refuses is an outcome."""
-        operations = Operations(self._kernel, self.set_name)
+        """Carry out *plan*, and tell neighbours what has moved; a refusal is an outcome.
+
+        What has moved follows from the plan and the last look, the one that the plan was made from.
+        """
+        operations = Operations(self._kernel, self._firewall, self.set_name, plan.desired)
 
         def perform(batch: Sequence[Operation]) -> Sequence[str | None]:
             return operations.perform(batch)
 
-        return execute(plan, perform)
+        done = []
+        for outcome in execute(plan, perform):
+            if outcome.error is None:
+                done.append(outcome.operation)
+            yield outcome
+        announce(self._kernel, announcements(Plan(tuple(done)), self._seen))
 
     def owner_of(self, netns: str) -> Owner | None:
         """Tell whose a named namespace is, without looking at anything else; None if nobody's."""

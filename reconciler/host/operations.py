@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from reconciler.core.execute import FIREWALL
 from reconciler.core.object import HOST
 from reconciler.core.plan import Operation, Verb
+from reconciler.core.state import State
 from reconciler.errors import HostError
 from reconciler.formats.link import parse_link
 from reconciler.formats.link_request import (
@@ -21,6 +23,7 @@ from reconciler.formats.link_request import (
     set_link,
 )
 from reconciler.formats.netlink import Request
+from reconciler.host.firewall.apply import HostFirewall
 from reconciler.host.folders import make_folder, remove_file, remove_folder, write_file
 from reconciler.host.kernel import Kernel, OperationError
 from reconciler.host.link_removal import delete_links
@@ -50,8 +53,9 @@ from reconciler.objects.marks import group_number, render_mark
 from reconciler.objects.observed import LOOPBACK
 from reconciler.objects.port import port_mark
 from reconciler.objects.route import render_route, render_route_removal
-from reconciler.objects.veth import render_end_changes, render_veth
+from reconciler.objects.veth import render_end_changes, render_port_settings, render_veth
 
+_PORT_FIELDS = {"master", "hairpin", "isolated"}
 GONE = {"ENODEV", "ESRCH", "EADDRNOTAVAIL", "ENOENT", "ENXIO"}
 """Refusals that mean a delete has nothing left to do. ENXIO: the MTU has gone below 1280 since, and
 all of IPv6 with it."""
@@ -60,16 +64,30 @@ all of IPv6 with it."""
 class Operations:
     """Carries out operations in the namespaces of one kernel, in the name of one set."""
 
-    def __init__(self, kernel: Kernel, set_name: str) -> None:
-        """Work through *kernel*, marking what is made with *set_name*."""
+    def __init__(
+        self, kernel: Kernel, firewall: HostFirewall, set_name: str, desired: State
+    ) -> None:
+        """Work through *kernel* and *firewall*, marking what is made with *set_name*."""
         self._kernel = kernel
+        self._firewall = firewall
+        self._desired = desired
         self._group = group_number(set_name)
 
     def perform(self, batch: Sequence[Operation]) -> Sequence[str | None]:
         """Carry out operations that do not depend on each other; one error, or None, for each."""
+        if not batch:
+            return []
+        if batch[0].key.type in FIREWALL:
+            return self._write_firewall(batch)
         if len(batch) > 1 and batch[0].key.type == "device":
             return self._delete_devices(batch)
         return [self._one(operation) for operation in batch]
+
+    def _write_firewall(self, batch: Sequence[Operation]) -> Sequence[str | None]:
+        try:
+            return self._firewall.perform(batch, self._desired)
+        except HostError as error:
+            return [str(error)] * len(batch)
 
     def _one(self, operation: Operation) -> str | None:
         try:
@@ -145,6 +163,13 @@ class Operations:
             index = self._kernel.index(veth.peer_netns or HOST, veth.peer_master)
             joined = LinkSettings(master=index)
             self._kernel.request(veth.peer_netns or HOST, [set_link(peer, joined)])
+        if veth.hairpin or veth.isolated:
+            self._set_port(veth, made)
+
+    def _set_port(self, veth: Veth, index: int) -> None:
+        settings = render_port_settings(veth)
+        if settings is not None:
+            self._kernel.request(veth.netns, [set_link(index, port=settings)])
 
     def _create_pair(self, veth: Veth, request: Request) -> tuple[int, int]:
         ((*echoes,),) = self._kernel.request(veth.netns, [request])
@@ -230,6 +255,9 @@ class Operations:
             settings = render_end_changes(operation.differences, peer=peer, master=target)
             if settings is not None:
                 self._kernel.request(netns, [set_link(index, settings)])
+            # A port that joins another bridge begins with the kernel's settings again.
+            if not peer and any(d.field in _PORT_FIELDS for d in operation.differences):
+                self._set_port(veth, index)
             self._remark(netns, index, operation)
         self._kernel.forget_device(veth.peer_netns, peer_name)
         self._kernel.forget_device(veth.netns, before.name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_interface
 from typing import cast
 
@@ -15,7 +15,7 @@ from reconciler.allocate.addresses import (
     Request,
     assign,
 )
-from reconciler.core.object import HOST
+from reconciler.core.object import HOST, Key
 from reconciler.core.state import State
 from reconciler.formats.resolver import parse_resolver
 from reconciler.kinds.bridge import Bridge
@@ -29,6 +29,7 @@ from reconciler.kinds.members import (
     undeclared_members,
 )
 from reconciler.kinds.places import netns_of
+from reconciler.kinds.publication import Published, publish
 from reconciler.manifest.catalog import Catalog
 from reconciler.objects import Address, File
 from reconciler.objects.file import file_key
@@ -50,6 +51,10 @@ class Assignment:
     """Of every container by its name."""
     host_resolver: str
     """The text of the host's resolv.conf."""
+    ports: Mapping[str, tuple[Published, ...]]
+    """What the host answers for, by the container's name."""
+    walls: Mapping[str, tuple[Key, ...]] = field(default_factory=dict)
+    """By Bridge: the rules without which nothing is plugged into it."""
 
     def bridge(self, name: str) -> Bridge:
         """Find a bridge that the catalog's checks have found before."""
@@ -110,7 +115,8 @@ def assign_addresses(
         for bridge, member in undeclared_members(catalog, observed, set_name):
             members[bridge] = tuple(sorted((*members.get(bridge, ()), member)))
     links, resolver = link_addresses(catalog), _host_resolver(observed)
-    return Assignment(catalog, set_name, ordered, gateways, members, links, resolver)
+    published = publish(catalog, observed, set_name)
+    return Assignment(catalog, set_name, ordered, gateways, members, links, resolver, published)
 
 
 def _host_resolver(observed: State) -> str:

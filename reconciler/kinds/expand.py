@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 
 from reconciler.core.object import KernelObject, Owner
 from reconciler.core.state import State
@@ -10,6 +11,11 @@ from reconciler.kinds.assignment import Assignment, assign_addresses
 from reconciler.kinds.expand_bridge import expand_bridge
 from reconciler.kinds.expand_container import expand_container
 from reconciler.kinds.expand_link import expand_link
+from reconciler.kinds.firewall import expand_firewall
+from reconciler.kinds.firewall_access import OWNER as ACCESS
+from reconciler.kinds.firewall_access import expand_access_branches
+from reconciler.kinds.firewall_ports import OWNER as PORTS
+from reconciler.kinds.firewall_ports import expand_branches
 from reconciler.manifest.catalog import Catalog
 from reconciler.manifest.resource import Resource
 
@@ -38,11 +44,25 @@ def expand_catalog(
         PoolExhaustedError: A bridge has fewer free addresses than containers.
     """
     assignment = assign_addresses(catalog, observed, set_name, partial=partial)
-    return State.of(
+    walls = {bridge.name: _firewall(bridge, assignment) for bridge in catalog.of_kind("Bridge")}
+    assignment = replace(
+        assignment,
+        walls={name: tuple(item.key for item in items) for name, items in walls.items()},
+    )
+    entries = [
         (item, Owner(set_name, resource.id))
         for resource in catalog
         for item in _expand(resource, assignment)
-    )
+    ]
+    for bridge in catalog.of_kind("Bridge"):
+        entries += [(item, Owner(set_name, bridge.id)) for item in walls[bridge.name]]
+    entries += [(item, Owner(set_name, PORTS)) for item in expand_branches(assignment)]
+    entries += [(item, Owner(set_name, ACCESS)) for item in expand_access_branches(assignment)]
+    return State.of(entries)
+
+
+def _firewall(resource: Resource, assignment: Assignment) -> tuple[KernelObject, ...]:
+    return tuple(expand_firewall(resource, assignment))
 
 
 def _expand(resource: Resource, assignment: Assignment) -> Iterator[KernelObject]:

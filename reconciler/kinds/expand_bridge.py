@@ -10,6 +10,7 @@ from reconciler.core.object import HOST, KernelObject
 from reconciler.kinds.assignment import Assignment
 from reconciler.kinds.bridge import Bridge
 from reconciler.kinds.expand_names import expand_shared_names
+from reconciler.kinds.publication import Published
 from reconciler.manifest.resource import Resource
 from reconciler.objects import Address, BridgeDevice, OtherDevice, Port, Sysctl
 from reconciler.objects.keys import device_parameter
@@ -35,12 +36,20 @@ def expand_bridge(resource: Resource, assignment: Assignment) -> Iterator[Kernel
         stp=spec.stp,
         forward_delay=_centiseconds(spec.forward_delay),
         ageing_time=_centiseconds(spec.ageing_time),
+        # What containers say to each other passes the firewall only where it has to judge it, and
+        # for this bridge alone: the switch of the whole host is left as it is.
+        nf_call_iptables=spec.iptables and not spec.icc,
+        nf_call_ip6tables=spec.iptables and not spec.icc,
     )
     for address in spec.addresses:
         yield Address(HOST, device, address)
     for port in spec.ports:
         yield OtherDevice(HOST, port, external=True)
         yield Port(HOST, port, device)
+    if spec.iptables and any(address.version == 4 for address in spec.addresses):
+        local = any(_from_loopback(port) for port in _published_on(resource.name, assignment))
+        parameter = device_parameter("ipv4", device, "route_localnet")
+        yield Sysctl(HOST, parameter, str(int(local)), device)
     versions: set[int] = {address.version for address in spec.addresses}
     if 6 in versions:
         # As Docker: its addresses are ours to give, not a router's to announce. And without a search
@@ -59,6 +68,16 @@ def _forwarding(versions: set[int]) -> Iterator[KernelObject]:
     if 6 in versions:
         yield Sysctl(HOST, "net.ipv6.conf.all.forwarding", "1")
         yield Sysctl(HOST, "net.ipv6.conf.default.forwarding", "1")
+
+
+def _published_on(bridge: str, assignment: Assignment) -> Iterator[Published]:
+    for member in assignment.members.get(bridge, ()):
+        yield from assignment.ports.get(member.name, ())
+
+
+def _from_loopback(port: Published) -> bool:
+    """May the host itself reach it by 127.0.0.1; then the bridge must carry such packets."""
+    return port.host_ip is None or port.host_ip.is_loopback
 
 
 def _centiseconds(seconds: float | None) -> int | None:

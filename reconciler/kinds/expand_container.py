@@ -14,6 +14,8 @@ from reconciler.kinds.container import Container
 from reconciler.kinds.interface import InterfaceSpec
 from reconciler.kinds.interface import Route as RouteSpec
 from reconciler.kinds.expand_names import expand_names
+from reconciler.kinds.firewall_access import expand_access
+from reconciler.kinds.firewall_ports import expand_ports
 from reconciler.kinds.places import netns_of
 from reconciler.kinds.roles import gateway_interface
 from reconciler.manifest.resource import Resource
@@ -39,6 +41,8 @@ def expand_container(resource: Resource, assignment: Assignment) -> Iterator[Ker
     yield from _default_routes(spec, netns, assignment)
     yield from _routes(spec, netns, assignment)
     yield from expand_names(resource, assignment)
+    yield from expand_ports(resource, assignment)
+    yield from expand_access(resource, assignment)
 
 
 def _sysctls(
@@ -76,6 +80,10 @@ def _interface(
         peer_up=True,
         peer_mac=interface.mac or _mac(name, device, addresses, assignment.set_name),
         master=bridge.device_name,
+        hairpin=bool(bridge.hairpin),
+        # Without a firewall it is the bridge itself that keeps its ports apart.
+        isolated=not bridge.icc and not bridge.iptables,
+        after=assignment.walls.get(interface.bridge, ()),
     )
     for address in addresses:
         yield Address(netns, device, address)

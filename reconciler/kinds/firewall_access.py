@@ -20,7 +20,8 @@ from reconciler.kinds.firewall import Writer, access_chain, mode_of
 from reconciler.kinds.places import netns_of
 from reconciler.manifest.resource import Resource
 
-_OWNER = "Host/access"
+OWNER = "Host/access"
+"""Who owns the branches of the tree, which several containers share."""
 
 Opening = tuple[int, str, IPAddress, str, str]
 """Family, device, the container's address, the rest of the rule, and what it is for."""
@@ -43,7 +44,7 @@ def expand_access_branches(assignment: Assignment) -> Iterator[KernelObject]:
     }
     done = set()
     for family, device, bits in sorted(leaves):
-        writer = Writer(family, (assignment.set_name, _OWNER))
+        writer = Writer(family, (assignment.set_name, OWNER))
         root = access_chain(device)
         middle, leaf = f"{root}-{bits & 0xF:X}", f"{root}-{bits & 0xF:X}{bits >> 4:X}"
         for chain, parent, value, mask in (

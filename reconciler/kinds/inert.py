@@ -14,7 +14,6 @@ from reconciler.manifest.model import Finding
 from reconciler.manifest.problem import Problem
 from reconciler.manifest.resource import Resource
 
-FIREWALL = "no firewall rules are written"
 ENGINES = "containers of an engine are not looked for"
 PORTS = "host devices are not plugged in"
 CHECKS = "nothing is tested"
@@ -42,17 +41,7 @@ def _is_engine(value: object) -> bool:
 
 
 INERT = (
-    Inert("Bridge", "icc", FIREWALL, lambda value: value is False),
-    Inert("Bridge", "internal", FIREWALL, lambda value: value is True),
-    Inert("Bridge", "masquerade", FIREWALL),
-    Inert("Bridge", "mode", FIREWALL),
-    Inert("Bridge", "bind_address", FIREWALL),
-    Inert("Bridge", "hairpin", FIREWALL, lambda value: value is True),
     Inert("Bridge", "ports", PORTS),
-    Inert("Container", "expose", FIREWALL),
-    Inert("Container", "publish", FIREWALL),
-    Inert("Container", "publish_all", FIREWALL, lambda value: value is True),
-    Inert("Container", "links", FIREWALL),
     Inert("Container", "runtime", ENGINES, _is_engine),
     Inert("Container", "image", ENGINES),
     Inert("Container", "command", ENGINES),

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 from reconciler.kinds.container import Container
 
 ENGINES = frozenset({"docker", "podman"})
 """Runtimes whose containers somebody else starts."""
+
+_NAMED = re.compile(r"^(/var)?/run/netns/(?=[^/]+$)")
+"""Where names are kept: a path that leads there is the name, or one namespace would have two."""
 
 
 def netns_of(spec: Container) -> str | None:
@@ -13,8 +18,10 @@ def netns_of(spec: Container) -> str | None:
     if spec.network == "host" or spec.network.startswith("container:"):
         return None
     match spec.runtime:
-        case "netns" | "path":
+        case "netns":
             return spec.target_name
+        case "path":
+            return _NAMED.sub("", spec.target_name)
         case "pid":
             return f"/proc/{spec.target_name}/ns/net"
         case _:

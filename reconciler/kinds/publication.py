@@ -22,10 +22,7 @@ from reconciler.kinds.interface import InterfaceSpec
 from reconciler.kinds.roles import find_bridge, gateway_interface
 from reconciler.manifest.catalog import Catalog
 from reconciler.objects import FirewallRule, Listener, Sysctl
-from reconciler.objects.keys import sysctl_key
-
-LOCAL_RANGE = "net.ipv4.ip_local_port_range"
-RESERVED = "net.ipv4.ip_local_reserved_ports"
+from reconciler.objects.keys import LOCAL_RANGE, RESERVED_PORTS, sysctl_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +53,9 @@ def publish(catalog: Catalog, observed: State, set_name: str) -> dict[str, tuple
     for listener in observed.objects.values():
         if isinstance(listener, Listener):
             taken[listener.protocol].add(listener.port)
-    for first, last in parse_ranges(_parameter(observed, RESERVED)):
-        for ports in taken.values():
-            ports.update(range(first, last + 1))
+    for first, last in parse_ranges(_parameter(observed, RESERVED_PORTS)):
+        for used in taken.values():
+            used.update(range(first, last + 1))
     given = assign_ports(wanted, current, taken, _local_range(observed))
     found: dict[str, list[Published]] = {}
     for request, port in sorted(given.items()):

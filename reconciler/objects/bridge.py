@@ -35,6 +35,9 @@ class BridgeDevice:
     """Centiseconds."""
     ageing_time: int | None = None
     """Centiseconds."""
+    nf_call_iptables: bool | None = None
+    """Does what passes between its ports pass iptables (br_netfilter)."""
+    nf_call_ip6tables: bool | None = None
     external: bool = False
 
     mark: ClassVar[Mark] = Mark.WORDS
@@ -45,6 +48,8 @@ class BridgeDevice:
         "stp",
         "forward_delay",
         "ageing_time",
+        "nf_call_iptables",
+        "nf_call_ip6tables",
     )
     fixed: ClassVar[frozenset[str]] = frozenset()
     claims: ClassVar[tuple[Key, ...]] = ()
@@ -73,6 +78,9 @@ def parse_bridge(netns: str, link: LinkMessage) -> BridgeDevice:
         stp=bool(attributes.stp_state),
         forward_delay=attributes.forward_delay,
         ageing_time=attributes.ageing_time,
+        # A kernel without br_netfilter does not speak of it, and never does it.
+        nf_call_iptables=bool(attributes.nf_call_iptables),
+        nf_call_ip6tables=bool(attributes.nf_call_ip6tables),
     )
 
 
@@ -81,8 +89,13 @@ def render_bridge(bridge: BridgeDevice, group: int) -> Request:
     settings = LinkSettings(
         name=bridge.name, up=bridge.up, mtu=bridge.mtu, mac=bridge.mac, group=group
     )
+    # Off is what a new bridge has; a kernel without br_netfilter would refuse to hear of it.
     attributes = _attributes(
-        stp=bridge.stp, forward_delay=bridge.forward_delay, ageing_time=bridge.ageing_time
+        stp=bridge.stp,
+        forward_delay=bridge.forward_delay,
+        ageing_time=bridge.ageing_time,
+        nf_call_iptables=bridge.nf_call_iptables or None,
+        nf_call_ip6tables=bridge.nf_call_ip6tables or None,
     )
     return create_bridge(settings, attributes)
 
@@ -102,14 +115,20 @@ def render_bridge_changes(ifindex: int, differences: Iterable[Difference]) -> li
     return requests
 
 
-_OWN = frozenset({"stp", "forward_delay", "ageing_time"})
+_OWN = frozenset({"stp", "forward_delay", "ageing_time", "nf_call_iptables", "nf_call_ip6tables"})
 
 
 def _attributes(
-    stp: bool | None = None, forward_delay: int | None = None, ageing_time: int | None = None
+    stp: bool | None = None,
+    forward_delay: int | None = None,
+    ageing_time: int | None = None,
+    nf_call_iptables: bool | None = None,
+    nf_call_ip6tables: bool | None = None,
 ) -> BridgeAttributes:
     return BridgeAttributes(
         stp_state=None if stp is None else int(stp),
         forward_delay=forward_delay,
         ageing_time=ageing_time,
+        nf_call_iptables=None if nf_call_iptables is None else int(nf_call_iptables),
+        nf_call_ip6tables=None if nf_call_ip6tables is None else int(nf_call_ip6tables),
     )

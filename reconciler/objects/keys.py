@@ -50,3 +50,9 @@ def chain_key(family: int, table: str, name: str) -> Key:
 def table_label(family: int, table: str) -> str:
     """Name a table of a family: those of IPv6 end in 6."""
     return table if family == 4 else f"{table}6"
+
+
+LOCAL_RANGE = "net.ipv4.ip_local_port_range"
+RESERVED_PORTS = "net.ipv4.ip_local_reserved_ports"
+PORT_PARAMETERS = (LOCAL_RANGE, RESERVED_PORTS)
+"""What decides which host ports may be handed out (ip-sysctl)."""

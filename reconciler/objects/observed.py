@@ -43,9 +43,19 @@ class NamespaceDump:
 
 
 def parse_state(
-    dumps: Iterable[NamespaceDump], set_name: str, folders: Iterable[FolderDump] = ()
+    dumps: Iterable[NamespaceDump],
+    set_name: str,
+    folders: Iterable[FolderDump] = (),
+    more: Iterable[Entry] = (),
 ) -> State:
-    """Make one state out of the dumps of all namespaces, and of the folders of names."""
+    """Make one state out of the dumps of all namespaces.
+
+    Args:
+        dumps: What they answered.
+        set_name: Whose things are ours.
+        folders: Those of names.
+        more: Objects that come from elsewhere: the firewall's, listeners.
+    """
     dumps = tuple(dumps)
     owners: dict[tuple[str, int], Owner | None] = {}
     entries = [
@@ -53,6 +63,7 @@ def parse_state(
         *_devices(dumps, set_name, owners),
         *(entry for dump in dumps for entry in _contents(dump, owners)),
         *(entry for folder in folders for entry in _names(folder)),
+        *more,
     ]
     return State.of(_one_each(entries))
 

@@ -14,13 +14,13 @@ choose the same one; the host's end, where there is one, is always it.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import ClassVar
 
 from reconciler.core.diff import Difference
 from reconciler.core.object import Key, Mark
-from reconciler.formats.link import LinkMessage
+from reconciler.formats.link import LinkMessage, PortAttributes
 from reconciler.formats.link_request import LinkSettings, create_veth
 from reconciler.formats.netlink import Request
 from reconciler.objects.keys import device_key, ipv6_switch_key, netns_needs
@@ -43,6 +43,12 @@ class Veth:
     master: str | None = None
     """Device name of the bridge of the first end; "" for none."""
     peer_master: str | None = None
+    hairpin: bool | None = None
+    """May a frame leave through the port it came in by (bridge(8))."""
+    isolated: bool | None = None
+    """May it not reach other isolated ports of its bridge."""
+    after: tuple[Key, ...] = field(default=(), compare=False)
+    """What must be there before anything can pass: the walls of its bridge."""
 
     mark: ClassVar[Mark] = Mark.WORDS
     compared: ClassVar[tuple[str, ...]] = (
@@ -56,6 +62,8 @@ class Veth:
         "peer_mac",
         "master",
         "peer_master",
+        "hairpin",
+        "isolated",
     )
     fixed: ClassVar[frozenset[str]] = frozenset({"peer_netns"})
     parents: ClassVar[tuple[Key, ...]] = ()
@@ -78,7 +86,9 @@ class Veth:
         """Namespaces, IPv6 switches and the master."""
         spaces = tuple(n for n in (self.netns, self.peer_netns) if n)
         needs = netns_needs(*spaces) + tuple(ipv6_switch_key(n) for n in spaces)
-        return (*needs, device_key(self.netns, self.master)) if self.master else needs
+        if self.master:
+            needs = (*needs, device_key(self.netns, self.master))
+        return needs + self.after
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +104,7 @@ def parse_veth(a: End, b: End | None) -> Veth:
     """Read a pair out of its ends; *b* is None where nobody can see the other one."""
     if b is not None and (b.netns, b.link.name) < (a.netns, a.link.name):
         a, b = b, a
+    port = (a.link.port if a.master else None) or PortAttributes()
     return Veth(
         a.netns,
         a.link.name,
@@ -107,6 +118,8 @@ def parse_veth(a: End, b: End | None) -> Veth:
         peer_mac=b.link.mac if b else None,
         master=a.master,
         peer_master=b.master if b else None,
+        hairpin=bool(port.hairpin),
+        isolated=bool(port.isolated),
     )
 
 
@@ -137,6 +150,13 @@ def _peer_index(veth: Veth) -> int:
         return 0
     digest = sha256(f"{veth.netns}:{veth.name}".encode()).digest()
     return 1000 + int.from_bytes(digest[:3], "big")
+
+
+def render_port_settings(veth: Veth) -> PortAttributes | None:
+    """What to write on the first end once it is a port; None where the kernel's defaults will do."""
+    if not veth.master or veth.hairpin is None or veth.isolated is None:
+        return None
+    return PortAttributes(hairpin=veth.hairpin, isolated=veth.isolated)
 
 
 def render_end_changes(

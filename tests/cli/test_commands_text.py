@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import subprocess
+from dataclasses import replace
 from ipaddress import ip_address, ip_interface, ip_network
 
 import pytest
@@ -74,11 +75,18 @@ CASES: list[tuple[Verb, KernelObject, tuple[Difference, ...], list[str]]] = [
         "ip link set dev br0 mtu 1400",
         "ip link set dev br0 type bridge stp_state 0 ageing_time 900",
     ]),
+    (ADD, BridgeDevice("", "b", nf_call_iptables=True, nf_call_ip6tables=False), (), [
+        f"ip link add name b {GROUP} type bridge nf_call_iptables 1",
+        f"ip link set dev b {MARK}",
+    ]),
+    (SET, BRIDGE, (change("nf_call_ip6tables", False),), [
+        "ip link set dev br0 type bridge nf_call_ip6tables 0",
+    ]),
     (SET, BRIDGE, (change("owner", "Bridge/br0"),), [f"ip link set dev br0 {MARK} {GROUP}"]),
     (DELETE, BRIDGE, (), ["delete ip link delete dev br0"]),
     (ADD, VETH, (), [
-        f"ip link add name v0 mtu 1500 up master br0 {GROUP} type veth peer name eth0"
-        f" address 02:00:00:00:00:ab mtu 1400 {GROUP} netns web1",
+        (f"ip link add name v0 mtu 1500 up master br0 {GROUP} type veth peer name eth0"
+         f" address 02:00:00:00:00:ab mtu 1400 {GROUP} netns web1"),
         f"ip link set dev v0 {MARK}",
         "try ip link set dev v0 addrgenmode none",
         f"ip -n web1 link set dev eth0 {MARK} up",
@@ -99,6 +107,18 @@ CASES: list[tuple[Verb, KernelObject, tuple[Difference, ...], list[str]]] = [
     (SET, VETH, (change("mac", "02:00:00:00:00:01"), change("owner", "x")), [
         f"ip link set dev v0 address 02:00:00:00:00:01 {MARK} {GROUP}",
         f"ip -n web1 link set dev eth0 {MARK} {GROUP}",
+    ]),
+    (ADD, replace(VETH, netns="a", hairpin=True, isolated=False), (), [
+        (f"ip -n a link add name v0 mtu 1500 up master br0 {GROUP} type veth peer name eth0"
+         f" address 02:00:00:00:00:ab mtu 1400 {GROUP} netns web1"),
+        f"ip -n a link set dev v0 {MARK}",
+        "try ip -n a link set dev v0 addrgenmode none",
+        f"ip -n web1 link set dev eth0 {MARK} up",
+        "bridge -n a link set dev v0 hairpin on isolated off",
+    ]),
+    (SET, replace(VETH, hairpin=False, isolated=True), (change("master", "br9"),), [
+        "ip link set dev v0 master br9",
+        "bridge link set dev v0 hairpin off isolated on",
     ]),
     (DELETE, VETH, (), ["delete ip link delete dev v0"]),
     (DELETE, OtherDevice("web1", "tun0", "tun"), (), ["delete ip -n web1 link delete dev tun0"]),
@@ -137,8 +157,8 @@ CASES: list[tuple[Verb, KernelObject, tuple[Difference, ...], list[str]]] = [
         "delete ip link property del dev rcport-nic0 altname rcport-nic0",
     ]),
     (ADD, BUCKET, (), [
-        "tc -n web1 qdisc replace dev eth0 root handle 5c: tbf"
-        " rate 10000000bit burst 16384b limit 78884b",
+        ("tc -n web1 qdisc replace dev eth0 root handle 5c: tbf"
+         " rate 10000000bit burst 16384b limit 78884b"),
     ]),
     (DELETE, BUCKET, (), ["delete tc -n web1 qdisc delete dev eth0 root handle 5c:"]),
     (ADD, FOLDER, (), [
@@ -189,6 +209,20 @@ def test_every_type_of_object_is_written_by_every_verb_that_it_knows():
     # What is changed by the command that adds it has no case of its own.
     same = {(kind, SET) for kind in (Address, Directory, File, Port, Qdisc, Route, Sysctl)}
     assert {(kind, verb) for kind in OBJECTS for verb in Verb} - tried <= never_made | same
+
+
+@pytest.mark.parametrize(
+    ("item", "field"),
+    [
+        (item, field)
+        for item in (BRIDGE, replace(VETH, hairpin=True, isolated=True))
+        for field in item.compared
+        if field not in item.fixed
+    ],
+)
+def test_every_field_that_a_diff_can_find_is_written(item: BridgeDevice | Veth, field: str):
+    """Of the objects whose changes are written field by field; the others are written whole."""
+    assert commands(Operation(SET, item, OWNER, (change(field, 7),), before=item)) != []
 
 
 def test_a_device_with_another_name_is_found_by_the_one_that_it_has():

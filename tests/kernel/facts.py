@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.world import HERE, Namespace, inside
+from tests.world import HERE, NAMED, Namespace, inside
 
 
 def all_links(namespace: Namespace = HERE) -> dict[str, dict[str, Any]]:
@@ -89,3 +89,20 @@ def bridges() -> set[str]:
 def namespaces() -> set[str]:
     """The names that `ip netns` lists."""
     return {item["name"] for item in json.loads(HERE.ip("-j netns") or "[]")}
+
+
+def carrier_changes(device: str, namespace: Namespace = HERE) -> int:
+    """How often a device's carrier came and went since it was made (IFLA_CARRIER_CHANGES)."""
+    found = json.loads(namespace.ip(f"-j -d -s -s link show dev {device}"))
+    return int(found[0].get("carrier_changes", 0))
+
+
+def received(namespace: Namespace, device: str) -> int:
+    """How many packets a device has received since it was made."""
+    found = json.loads(namespace.ip(f"-j -s link show dev {device}"))
+    return int(found[0]["stats64"]["rx"]["packets"])
+
+
+def namespace_inode(name: str) -> int:
+    """The inode number of a named namespace: another one while it lives means another namespace."""
+    return (NAMED / name).stat().st_ino

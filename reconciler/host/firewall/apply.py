@@ -1,0 +1,138 @@
+"""Firewall of this host: observed by iptables-save, changed by one iptables-restore per family."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+from reconciler.core.object import KernelObject, Key, Owner
+from reconciler.core.plan import Operation, Verb
+from reconciler.core.state import State
+from reconciler.errors import HostError
+from reconciler.formats.iptables import Ruleset, parse
+from reconciler.formats.iptables_restore import Culprit
+from reconciler.host.firewall.backend import detect_backends
+from reconciler.host.firewall.edit import Line, Target, plan_edits
+from reconciler.host.firewall.programs import Backend, Family, Programs
+from reconciler.host.firewall.restore import Status, restore
+from reconciler.host.firewall.save import Saved, save
+from reconciler.objects import FirewallChain, FirewallJump, FirewallRule
+from reconciler.objects.chain import PREFIX
+from reconciler.objects.firewall_observed import parse_firewall
+
+FAMILIES: tuple[Family, Family] = (4, 6)
+STALE_ATTEMPTS = 5
+REFUSED_ATTEMPTS = 64
+"""Rules of one transaction that may be refused before all of it counts as refused."""
+
+
+class HostFirewall:
+    """The rules of both families, in the backend that this host uses."""
+
+    def __init__(self, set_name: str, counters: Counter[str]) -> None:
+        """Start nothing yet."""
+        self._set_name = set_name
+        self._programs = Programs(counters)
+        self._backends: dict[Family, Backend | None] = {}
+
+    def observe(self, *, needed: bool) -> Iterator[tuple[KernelObject, Owner | None]]:
+        """Read what is ours.
+
+        Args:
+            needed: Rules are wanted, so that a host without iptables is an error.
+
+        Raises:
+            HostError: iptables is missing or cannot be read.
+            PrivilegeError: Without CAP_NET_ADMIN.
+        """
+        for family in FAMILIES:
+            backend = self._backend(family, needed=needed)
+            if backend is not None:
+                ruleset = parse(save(self._programs, family, backend).text)
+                yield from parse_firewall(family, ruleset, self._set_name)
+
+    def _backend(self, family: Family, *, needed: bool) -> Backend | None:
+        if family not in self._backends:
+            self._backends[family] = self._detect(family, needed=needed)
+        return self._backends[family]
+
+    def _detect(self, family: Family, *, needed: bool) -> Backend | None:
+        if not any(self._programs.find(family, backend, "save") for backend in Backend):
+            if needed:
+                raise HostError(
+                    "iptables is not installed, and the manifests need firewall rules: "
+                    "apt-get install iptables, or say `iptables: false` on every Bridge"
+                )
+            return None
+        return detect_backends(
+            self._programs, family, lambda chain: chain.startswith(PREFIX)
+        ).chosen
+
+    def perform(self, batch: Sequence[Operation], desired: State) -> list[str | None]:
+        """Carry out all firewall operations of a batch, family by family."""
+        errors: dict[Key, str] = {}
+        for family in FAMILIES:
+            mine = [op for op in batch if getattr(op.object, "family", 0) == family]
+            if mine:
+                errors |= self._write(family, mine, desired)
+        return [errors.get(operation.key) for operation in batch]
+
+    def _write(
+        self, family: Family, batch: Sequence[Operation], desired: State
+    ) -> dict[Key, str]:
+        failed: dict[Key, str] = {}
+        backend = self._backend(family, needed=True)
+        assert backend is not None  # noqa: S101 - needed
+        for attempt in range(STALE_ATTEMPTS + REFUSED_ATTEMPTS):
+            saved = save(self._programs, family, backend)
+            ruleset = parse(saved.text)
+            unreadable = _unreadable(batch, ruleset, failed)
+            if unreadable:
+                return failed | unreadable
+            target = _target(family, [op for op in batch if op.key not in failed], desired)
+            found = plan_edits(ruleset, target)
+            expected: Saved | None = saved if attempt < STALE_ATTEMPTS else None
+            done = restore(
+                self._programs, family, backend, [edit for edit, _ in found], expected
+            )
+            if done.status is Status.DONE:
+                return failed
+            if done.status is Status.STALE:
+                continue
+            key = _culprit(done.culprit, [lines for _, lines in found])
+            if done.status is not Status.REFUSED or key is None or key in failed:
+                return failed | {op.key: done.message for op in batch if op.key not in failed}
+            failed[key] = done.message
+        return failed | {op.key: "the firewall kept changing" for op in batch}
+
+
+def _unreadable(
+    batch: Iterable[Operation], ruleset: Ruleset, failed: dict[Key, str]
+) -> dict[Key, str]:
+    return {
+        op.key: f"table {op.object.table} holds what only nft can read"
+        for op in batch
+        if isinstance(op.object, FirewallChain | FirewallRule | FirewallJump)
+        and op.object.table in ruleset.unreadable
+        and op.key not in failed
+    }
+
+
+def _target(family: int, batch: Sequence[Operation], desired: State) -> Target:
+    rules = {
+        key: item
+        for key, item in desired.objects.items()
+        if isinstance(item, FirewallRule | FirewallJump) and item.family == family
+    }
+    remove = frozenset(op.key for op in batch if op.verb is Verb.DELETE)
+    make = frozenset(op.key for op in batch if op.verb is not Verb.DELETE)
+    chains = {op.key: op.object for op in batch if isinstance(op.object, FirewallChain)}
+    return Target(rules, make, remove, chains)
+
+
+def _culprit(culprit: Culprit | None, lines: Sequence[Sequence[Line]]) -> Key | None:
+    """Find which rule a refused line was to write."""
+    if culprit is None or culprit.line is None:
+        return None
+    found = lines[culprit.edit]
+    return found[culprit.line].key if culprit.line < len(found) else None
