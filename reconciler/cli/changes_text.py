@@ -21,6 +21,7 @@ from reconciler.core.diff import Action, Change, Difference
 from reconciler.core.object import KernelObject
 from reconciler.manifest.problem import printable
 from reconciler.objects import Namespace, Veth
+from reconciler.objects.marks import UNKNOWN
 
 COLOURS = {
     Action.CREATE: "green",
@@ -31,6 +32,9 @@ COLOURS = {
 }
 _OBVIOUS = ("not on the host", "no longer declared", "not as declared")
 """Ends of reasons that the sign and the fields have said already."""
+
+_TITLES = {UNKNOWN: "Unfinished, by a run that was killed", "nobody": "Not ours"}
+"""Instead of a resource where there is none."""
 
 
 def render_text(
@@ -44,7 +48,7 @@ def render_text(
         undeclared: What the heading says of one that is declared nowhere.
     """
     for resource, group in groupby(in_order(changes), key=lambda c: c.owner.resource):
-        heading = click.style(resource, bold=True)
+        heading = click.style(_TITLES.get(resource, resource), bold=True)
         place = source_of(resource) or undeclared
         yield f"{heading}  {place}" if place else heading
         for change in group:

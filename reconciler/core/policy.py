@@ -48,6 +48,7 @@ def decide(
             kept[change.key] = _permitted(change, observed, policy)
     kept |= {c.key: c for c in _displaced(kept, observed)}
     _hold_dependents(kept, withheld, desired)
+    _hold_contents(kept, observed)
     _add_consequences(kept, desired, observed)
     return Decision(tuple(kept[key] for key in sorted(kept)), tuple(withheld))
 
@@ -123,6 +124,22 @@ def _hold_dependents(kept: dict[Key, Change], withheld: Iterable[Change], desire
             )
             held.add(change.key)
         waiting = [c for c in waiting if c.key not in held]
+
+
+def _hold_contents(kept: dict[Key, Change], observed: State) -> None:
+    """Leave what is on a device whose new name has to wait: nobody has it by that name yet."""
+    unnamed = {
+        key
+        for key, change in kept.items()
+        if change.action is Action.BLOCKED
+        and any(d.field in {"name", "peer_name"} for d in change.differences)
+    }
+    for key, change in list(kept.items()) if unnamed else ():
+        if change.action is Action.DELETE and change.before is not None:
+            device = next((p for p in map(observed.resolve, change.before.parents) if p), None)
+            if device in unnamed:
+                reason = f"needs {device}, which is blocked"
+                kept[key] = replace(change, action=Action.BLOCKED, reason=reason)
 
 
 def _first_held(item: KernelObject | None, desired: State, held: set[Key]) -> Key | None:

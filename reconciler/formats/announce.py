@@ -71,7 +71,7 @@ def _advertisement(mac: bytes, address: IPv6Address, *, router: bool) -> bytes:
 
 def _checksum(data: bytes) -> int:
     """The internet checksum (RFC 1071), here always over an even number of bytes."""
-    total = sum(unpack(f"!{len(data) // 2}H", data))
+    total: int = sum(unpack(f"!{len(data) // 2}H", data))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF

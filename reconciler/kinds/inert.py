@@ -15,7 +15,6 @@ from reconciler.manifest.problem import Problem
 from reconciler.manifest.resource import Resource
 
 ENGINES = "containers of an engine are not looked for"
-PORTS = "host devices are not plugged in"
 CHECKS = "nothing is tested"
 
 
@@ -41,7 +40,6 @@ def _is_engine(value: object) -> bool:
 
 
 INERT = (
-    Inert("Bridge", "ports", PORTS),
     Inert("Container", "runtime", ENGINES, _is_engine),
     Inert("Container", "image", ENGINES),
     Inert("Container", "command", ENGINES),

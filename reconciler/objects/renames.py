@@ -32,7 +32,14 @@ def follow_renames(desired: State, observed: State, set_name: str) -> State:
         if isinstance(told, BridgeDevice | Veth) and told.key != key:
             renamed[told.key] = item
         entries.append((told, observed.owners.get(key)))
-    return replace(State.of(entries), renamed=renamed)
+    told_state = State.of(entries)
+    claims = dict(told_state.claims)
+    for (netns, old), new in names.items():
+        # What is on a peer is told by its wanted name already; the pair answers to both.
+        pair = told_state.resolve(device_key(netns, old))
+        if pair is not None:
+            claims.setdefault(device_key(netns, new), pair)
+    return replace(told_state, renamed=renamed, claims=claims)
 
 
 def _moved(desired: State, observed: State, set_name: str) -> Iterator[tuple[Key, Key]]:

@@ -71,6 +71,18 @@ def _their_bridges(host: Host) -> Iterator[Mapping[str, str]]:
         assert facts.addresses(name) == set()
 
 
+@contextmanager
+def _uplinks(host: Host) -> Iterator[Mapping[str, str]]:
+    for name in ("up0", "up1"):
+        host.ip(f"link add {name} type veth peer name {name}-far")
+    yield {}
+    assert {"up0", "up1"} <= facts.links().keys()
+
+
+def _ports_of_the_host(host: Host) -> object:
+    return {name for name in ("up0", "up1") if facts.link(name).get("master") == "br0"}
+
+
 GATEWAY4, GATEWAY6 = "default via 10.1.0.1 dev eth0", "default via fd00:1::1 dev eth0 metric 1024"
 
 BRIDGE_CASES = (
@@ -263,5 +275,15 @@ BRIDGE_CASES = (
         (bridge(f"{SUBNET}, ageingTime: 60") + C1, 6000),
         (bridge(f"{SUBNET}, ageingTime: 0.5") + C1, 50),
         (bridge() + C1, 50),  # not written is not managed
+    ),
+    case(
+        "Bridge.ports",
+        _ports_of_the_host,
+        (bridge() + C1, set()),
+        (bridge(f"{SUBNET}, ports: [up0]") + C1, {"up0"}),
+        (bridge(f"{SUBNET}, ports: [up0, up1]") + C1, {"up0", "up1"}),
+        (bridge(f"{SUBNET}, ports: [up1]") + C1, {"up1"}),
+        (bridge() + C1, set()),
+        prepare=_uplinks,
     ),
 )

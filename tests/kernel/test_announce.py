@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -103,7 +105,8 @@ def write(host: Host, *containers: str) -> None:
 
 
 def test_an_address_that_moves_to_another_container_is_reached_at_once(host: Host):
-    write(host, container(f"bridge: br0, {MOVED}", "c2"), container(name="c3"))
+    mac = "mac: '02:00:00:00:00:22'"
+    write(host, container(f"bridge: br0, {MOVED}, {mac}", "c2"), container(name="c3"))
     apply(host)
     c1 = host.netns("c1")
     believe(c1, mac_of(host.netns("c2")), *BOTH)
@@ -111,7 +114,7 @@ def test_an_address_that_moves_to_another_container_is_reached_at_once(host: Hos
     third = facts.addresses("eth0", host.netns("c3"))
     own = ", ".join(f'"{ip_interface(a).ip}"' for a in sorted(third))
     moved = f'addresses: [{own}, "10.1.0.7", "fd00:1::7"]'
-    write(host, container(name="c2"), container(f"bridge: br0, {moved}", "c3"))
+    write(host, container(f"bridge: br0, {mac}", "c2"), container(f"bridge: br0, {moved}", "c3"))
 
     with listening(c1) as heard:
         counters = apply(host)
@@ -138,6 +141,24 @@ def test_a_container_that_takes_the_addresses_of_one_that_goes_is_reached_at_onc
 
         assert reach(c1, BOTH) == [True, True]
         assert sorted(heard.announced()) == [(a, "02:00:00:00:00:33") for a in BOTH]
+
+
+def test_a_new_container_that_takes_one_of_several_addresses_is_reached_at_once(host: Host):
+    """Nothing else takes time here, so that the new device has only just come up."""
+    mac = "mac: '02:00:00:00:00:22'"
+    write(host, container(f"bridge: br0, {MOVED[:-1]}, 10.1.0.8], {mac}", "c2"))
+    apply(host)
+    c1 = host.netns("c1")
+    believe(c1, mac_of(host.netns("c2")), *BOTH)
+    write(
+        host,
+        container(f"bridge: br0, addresses: [10.1.0.8], {mac}", "c2"),
+        container(f"bridge: br0, {MOVED}", "c3"),
+    )
+
+    apply(host)
+
+    assert reach(c1, BOTH) == [True, True]
 
 
 def test_a_container_with_another_mac_is_reached_at_once(host: Host):
@@ -221,6 +242,38 @@ def test_an_address_that_somebody_deleted_is_announced_when_it_is_back(host: Hos
 
         assert heard.announced() == [("10.1.0.7", mac_of(c2))]
     assert counters["announcements"] == 1
+
+
+def test_a_new_device_is_given_a_moment_until_it_has_carrier(host: Host):
+    HERE.ip("link add name new0 up type veth peer name far0")
+    kernel = Kernel(Counter())
+    later = subprocess.Popen(["sh", "-c", "sleep 0.05; ip link set dev far0 up"])
+
+    with listening(HERE) as heard:
+        announce(kernel, [Announcement("", "new0", ip_interface("10.0.0.1/8"), fresh=True)])
+
+        assert [address for address, _ in heard.announced()] == ["10.0.0.1"]
+    later.wait()
+    kernel.close()
+
+
+def test_a_hundred_that_moved_are_announced_in_a_few_moments(host: Host):
+    """A packet socket for each namespace, and each takes some ten milliseconds to close."""
+    names = [f"n{number}" for number in range(100)]
+    for number, name in enumerate(names):
+        space = host.add_netns(name)
+        space.ip(f"link add name eth0 address 02:00:00:00:00:{number:02x} up type veth")
+    kernel = Kernel(Counter())
+    before = len(list(Path("/proc/self/fd").iterdir()))
+
+    start = time.monotonic()
+    announce(kernel, [Announcement(name, "eth0", ip_interface("10.0.0.1/8")) for name in names])
+    took = time.monotonic() - start
+
+    assert kernel.counters["announcements"] == len(names)
+    assert took < 0.5
+    kernel.close()
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 @pytest.mark.parametrize(

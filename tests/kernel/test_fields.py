@@ -12,7 +12,7 @@ from typing import get_args
 import pytest
 
 from reconciler.kinds import KINDS
-from reconciler.kinds.inert import CHECKS, ENGINES, FIREWALL, INERT, PORTS
+from reconciler.kinds.inert import CHECKS, ENGINES, INERT
 from reconciler.manifest.model import Model
 from tests.kernel.bridge_fields import BRIDGE_CASES
 from tests.kernel.case import Case
@@ -23,9 +23,9 @@ from tests.world import Host
 
 CASES = (*BRIDGE_CASES, *CONTAINER_CASES, *LINK_CASES)
 
+FIREWALL = "goes into the firewall"
 NAMES = "goes into the files of /etc/netns"
 PART = "of a field that has a line of its own"
-AS_IT_IS = "asks for what is so without a firewall"
 
 # Fields of which the kernel's links, addresses, routes and sysctls show nothing, and why. For what
 # has no effect at all it is the program's own reason, with which it warns of the field.
@@ -35,13 +35,12 @@ UNSEEN = {
     "Bridge.mode": FIREWALL,
     "Bridge.mode.ipv4": PART,
     "Bridge.mode.ipv6": PART,
-    "Bridge.iptables": AS_IT_IS,
+    "Bridge.iptables": FIREWALL,
     "Bridge.bindAddress": FIREWALL,
     "Bridge.hairpin": FIREWALL,
     "Bridge.dns": NAMES,
     "Bridge.dnsSearch": NAMES,
     "Bridge.dnsOptions": NAMES,
-    "Bridge.ports": PORTS,
     "Container.hostname": NAMES,
     "Container.domainname": NAMES,
     "Container.dns": NAMES,
@@ -65,8 +64,8 @@ UNSEEN = {
 }
 
 # Of these a part acts, and has a case; the program warns of the rest.
-PARTLY = {"Bridge.internal", "Container.runtime"}
-WARNED = {CHECKS, ENGINES, FIREWALL, PORTS}
+PARTLY = {"Container.runtime"}
+WARNED = {CHECKS, ENGINES}
 
 
 def fields_of(model: type[Model], path: str) -> Iterator[str]:
