@@ -10,6 +10,8 @@ from typing import Any
 from reconciler.agent.reconcile import Preview
 from reconciler.core.diff import Action, Change, Difference
 from reconciler.core.object import KernelObject
+from reconciler.formats.iptables_mark import without_mark
+from reconciler.objects import FirewallJump, FirewallRule
 
 VERSION = 1
 
@@ -103,6 +105,8 @@ def differences(change: Change) -> tuple[Difference, ...]:
         found: Iterable[Difference] = change.differences
     elif change.action is Action.DELETE and change.before is not None:
         found = (Difference(n, v, None) for n, v in _fields(change.before))
+    elif isinstance(change.after, FirewallRule | FirewallJump):
+        found = (Difference("rule", None, without_mark(change.after.text)),)
     elif change.before is None and change.after is not None:
         found = (Difference(n, None, v) for n, v in _fields(change.after))
     else:

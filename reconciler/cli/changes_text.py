@@ -19,8 +19,10 @@ from reconciler.cli.changes_json import (
 )
 from reconciler.core.diff import Action, Change, Difference
 from reconciler.core.object import KernelObject
+from reconciler.formats.iptables_mark import without_mark
 from reconciler.manifest.problem import printable
-from reconciler.objects import Namespace, Veth
+from reconciler.objects import FirewallJump, FirewallRule, Namespace, Veth
+from reconciler.objects.keys import table_label
 from reconciler.objects.marks import UNKNOWN
 
 COLOURS = {
@@ -33,7 +35,10 @@ COLOURS = {
 _OBVIOUS = ("not on the host", "no longer declared", "not as declared")
 """Ends of reasons that the sign and the fields have said already."""
 
+_CHAINS_SHOWN = 3
 _TITLES = {UNKNOWN: "Unfinished, by a run that was killed", "nobody": "Not ours"}
+_SHARED = ("Host/",)
+"""What several resources have a part in; it is declared by all of them and by none alone."""
 """Instead of a resource where there is none."""
 
 
@@ -49,11 +54,30 @@ def render_text(
     """
     for resource, group in groupby(in_order(changes), key=lambda c: c.owner.resource):
         heading = click.style(_TITLES.get(resource, resource), bold=True)
-        place = source_of(resource) or undeclared
+        shared = resource.startswith(_SHARED)
+        place = source_of(resource) or ("" if shared else undeclared)
         yield f"{heading}  {place}" if place else heading
-        for change in group:
-            yield from render_change(change)
+        for folded, alike in groupby(group, key=_fold):
+            if folded:
+                yield _folded(list(alike))
+                continue
+            for change in alike:
+                yield from render_change(change)
         yield ""
+
+
+def _fold(change: Change) -> Action | None:
+    """Chains come and go by the dozen, and say nothing that their rules do not."""
+    simple = change.action in {Action.CREATE, Action.DELETE}
+    return change.action if change.key.type == "chain" and simple else None
+
+
+def _folded(changes: list[Change]) -> str:
+    sign = click.style(changes[0].action.sign, fg=COLOURS[changes[0].action])
+    names = [change.key.name for change in changes]
+    shown = ", ".join(names[:_CHAINS_SHOWN])
+    more = f" and {len(names) - _CHAINS_SHOWN} more" if len(names) > _CHAINS_SHOWN else ""
+    return f"  {sign} {'chain' if len(names) == 1 else 'chains'} {shown}{more}"
 
 
 def closing_line(preview: Preview) -> str:
@@ -88,7 +112,7 @@ def render_withheld(preview: Preview) -> Iterator[str]:
 def render_change(change: Change) -> Iterator[str]:
     """Yield the lines of one change; a single field stands on the first."""
     sign = click.style(change.action.sign, fg=COLOURS[change.action])
-    head = f"  {sign} {change.key}{_other_end(change.after or change.before)}"
+    head = f"  {sign} {_name(change)}{_other_end(change.after or change.before)}"
     fields = [line for d in differences(change) for line in _difference(d)]
     if change.action is Action.BLOCKED:
         head += f": {printable(change.reason.removeprefix(f'{change.key} '))}"
@@ -101,6 +125,15 @@ def render_change(change: Change) -> Iterator[str]:
     yield head
     if change.differences:
         yield from (f"      {line}" for line in fields)
+
+
+def _name(change: Change) -> str:
+    """Name an object by its key; a rule by its chain and what it says, not by its hash."""
+    item = change.after or change.before
+    if not isinstance(item, FirewallRule | FirewallJump):
+        return str(change.key)
+    place = f"rule/{table_label(item.family, item.table)}/{item.chain}"
+    return printable(f"{place}  {without_mark(item.text)}")
 
 
 def _other_end(item: KernelObject | None) -> str:

@@ -19,9 +19,13 @@ from reconciler.core.policy import Policy
 from reconciler.core.state import State
 from reconciler.host.base import Host
 from reconciler.host.linux import LinuxHost
+from reconciler.host.listeners import describe_process
+from reconciler.host.recorded import RecordedHost
 from reconciler.kinds.expand import expand_catalog
 from reconciler.kinds.inert import inert_fields
-from reconciler.manifest.problem import Problem
+from reconciler.kinds.publication import PortConflict, PortsInUseError
+from reconciler.manifest.model import Finding
+from reconciler.manifest.problem import ManifestErrors, Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +64,36 @@ class Session:
 
     def expand(self, observed: State) -> State:
         """Say what is desired, given what is there."""
-        return expand_catalog(self.loaded.catalog, observed, self.options.set_name)
+        partial = not self.policy.prune
+        return expand_catalog(
+            self.loaded.catalog, observed, self.options.set_name, partial=partial
+        )
 
     def preview(self) -> Preview:
         """Look, and say what would be done."""
-        return preview(self.host, self.expand, self.policy, self.options.set_name)
+        with self._naming_processes():
+            return preview(self.host, self.expand, self.policy, self.options.set_name)
+
+    @contextmanager
+    def _naming_processes(self) -> Iterator[None]:
+        """Say of a host port that is in use who has it, and in which line it is wanted."""
+        try:
+            yield
+        except PortsInUseError as error:
+            raise ManifestErrors(map(self._port_problem, error.conflicts)) from None
+
+    def _port_problem(self, conflict: PortConflict) -> Problem:
+        resource = self.loaded.catalog.resources[f"Container/{conflict.container}"]
+        here = not isinstance(self.host, RecordedHost)
+        who = describe_process(conflict.listener.inode) if here else "a process"
+        message = f"host port {conflict.port}/{conflict.protocol} is in use: {who} listens on it"
+        finding = Finding(("publish",), message, "choose another host port, or end the process")
+        return self.loaded.catalog.problem(resource, finding)
 
     def reconcile(self) -> Report:
         """Converge."""
-        return reconcile(self.host, self.expand, self.policy, self.options.set_name)
+        with self._naming_processes():
+            return reconcile(self.host, self.expand, self.policy, self.options.set_name)
 
     def source_of(self, resource: str) -> str:
         """Where a resource is declared, as ``file:line``; empty if it is not."""

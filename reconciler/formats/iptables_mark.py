@@ -103,3 +103,8 @@ def _shorten(text: str, room: int) -> str:
 
 def _encode(text: str) -> bytes:
     return text.encode("utf-8", "backslashreplace")  # any text has a hash
+
+
+def without_mark(spec: str) -> str:
+    """Give the arguments of a rule without its mark, for people."""
+    return _PLAIN_MARK.sub("", f" {spec}").strip()

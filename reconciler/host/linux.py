@@ -15,6 +15,7 @@ from reconciler.formats.link import dump_links, parse_link
 from reconciler.formats.route import dump_routes, parse_route
 from reconciler.host.announce import announce
 from reconciler.host.base import Interest
+from reconciler.host.conntrack import forget_flows
 from reconciler.host.firewall.apply import HostFirewall
 from reconciler.host.folders import read_folders, read_resolvers
 from reconciler.host.kernel import Kernel, OperationError, list_sysctls, read_sysctl
@@ -24,6 +25,7 @@ from reconciler.host.namespaces import inside
 from reconciler.host.operations import Operations
 from reconciler.host.traffic_control import read_qdiscs
 from reconciler.objects.announcements import announcements
+from reconciler.objects.flows import find_stale_flows
 from reconciler.objects.marks import parse_mark
 from reconciler.objects.observed import LOOPBACK, NamespaceDump, parse_state
 
@@ -77,6 +79,7 @@ class LinuxHost:
                 done.append(outcome.operation)
             yield outcome
         announce(self._kernel, announcements(Plan(tuple(done)), self._seen))
+        forget_flows(find_stale_flows(done), self.counters)
 
     def owner_of(self, netns: str) -> Owner | None:
         """Tell whose a named namespace is, without looking at anything else; None if nobody's."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import cast
@@ -17,6 +17,7 @@ from reconciler.allocate.ports import (
 )
 from reconciler.core.object import HOST
 from reconciler.core.state import State
+from reconciler.errors import ReconcilerError
 from reconciler.kinds.container import Container
 from reconciler.kinds.interface import InterfaceSpec
 from reconciler.kinds.roles import find_bridge, gateway_interface
@@ -45,8 +46,34 @@ class Published:
         return f"{host}{self.host_port}->{self.container_port}/{self.protocol}"
 
 
+@dataclass(frozen=True, slots=True)
+class PortConflict:
+    """A host port that a manifest names and a process listens on."""
+
+    container: str
+    port: int
+    protocol: str
+    listener: Listener
+
+
+class PortsInUseError(ReconcilerError):
+    """Ports that manifests name are in use by processes of the host."""
+
+    def __init__(self, conflicts: Iterable[PortConflict]) -> None:
+        """Take note of all of them."""
+        self.conflicts = tuple(conflicts)
+        ports = ", ".join(f"{c.port}/{c.protocol}" for c in self.conflicts)
+        super().__init__(f"in use on this host: {ports}")
+
+
 def publish(catalog: Catalog, observed: State, set_name: str) -> dict[str, tuple[Published, ...]]:
-    """Choose the host ports of all containers, by their names."""
+    """Choose the host ports of all containers, by their names.
+
+    Raises:
+        PortsInUseError: A process listens on a port that a manifest names and that is not published
+            yet: it would never hear of a packet again.
+        PortsExhaustedError: A range has no free port left.
+    """
     wanted = dict(_requests(catalog))
     current, foreign = _in_use(observed, set_name)
     taken = {protocol: set(foreign.get(protocol, ())) for protocol in ("tcp", "udp", "sctp")}
@@ -57,6 +84,8 @@ def publish(catalog: Catalog, observed: State, set_name: str) -> dict[str, tuple
         for used in taken.values():
             used.update(range(first, last + 1))
     given = assign_ports(wanted, current, taken, _local_range(observed))
+    if conflicts := list(_conflicts(given, wanted, current, observed)):
+        raise PortsInUseError(conflicts)
     found: dict[str, list[Published]] = {}
     for request, port in sorted(given.items()):
         ports = wanted[request]
@@ -72,6 +101,33 @@ def publish(catalog: Catalog, observed: State, set_name: str) -> dict[str, tuple
             )
         )
     return {name: tuple(ports) for name, ports in found.items()}
+
+
+def _conflicts(
+    given: Mapping[PortRequest, int],
+    wanted: Mapping[PortRequest, PortRange | None],
+    current: Mapping[PortRequest, int],
+    observed: State,
+) -> Iterator[PortConflict]:
+    listeners: dict[tuple[str, int], list[Listener]] = {}
+    for item in observed.objects.values():
+        if isinstance(item, Listener):
+            listeners.setdefault((item.protocol, item.port), []).append(item)
+    for request, port in sorted(given.items()):
+        ports = wanted[request]
+        if ports is None or ports[0] != ports[1] or current.get(request) == port:
+            continue
+        for listener in listeners.get((request.protocol, port), ()):
+            if _same_address(request.host_ip, listener):
+                yield PortConflict(request.container, port, request.protocol, listener)
+                break
+
+
+def _same_address(host_ip: str, listener: Listener) -> bool:
+    """Whether packets for one address could be meant for the other; "" and :: are all of them."""
+    if not host_ip or listener.address.is_unspecified:
+        return True
+    return str(listener.address) == host_ip
 
 
 def publishing_interface(catalog: Catalog, spec: Container) -> InterfaceSpec | None:

@@ -39,9 +39,11 @@ def parse_firewall(family: int, ruleset: Ruleset, set_name: str) -> Iterator[Ent
     }
     for table in ruleset.tables.values():
         for name in table.chains:
-            if name.startswith(PREFIX) and not (name == USER and table.rules.get(USER)):
-                taken = (table.name, name) in others
-                yield FirewallChain(family, table.name, name), None if taken else _chain(name, alone, set_name)
+            if name.startswith(PREFIX):
+                # What an administrator has put into his chain keeps it there.
+                taken = (table.name, name) in others or (name == USER and name in table.rules)
+                owner = None if taken else _chain(name, alone, set_name)
+                yield FirewallChain(family, table.name, name), owner
     seen: Counter[tuple[str, str, str]] = Counter()
     for (table_name, rule, mark), first in zip(marked, _standing_first(marked), strict=True):
         if rule.chain.startswith(PREFIX) or mark is not None:

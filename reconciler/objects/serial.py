@@ -16,6 +16,8 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "interface": ip_interface,
     "destination": ip_network,
     "via": ip_address,
+    "address": ip_address,
+    "order": tuple,
 }
 _DESIRED_ONLY = {"after"}
 _TYPES: Mapping[str, Callable[..., KernelObject]] = {kind.__name__: kind for kind in OBJECTS}
@@ -31,7 +33,7 @@ def to_dict(item: KernelObject) -> dict[str, Any]:
     for field in fields(item):  # type: ignore[arg-type]
         value = getattr(item, field.name)
         if value is not None and field.name not in _DESIRED_ONLY:
-            plain = isinstance(value, bool | int | str)
+            plain = isinstance(value, bool | int | str | tuple)
             found[field.name] = value if plain else str(value)
     return found
 
@@ -58,5 +60,6 @@ def _check(kind: Callable[..., KernelObject], values: Mapping[str, Any]) -> None
     """Refuse what would only fail later, in the middle of a comparison."""
     types = get_type_hints(kind)
     for name, value in values.items():
-        if isinstance(types[name], GenericAlias) or not isinstance(value, types[name]):
+        wanted = tuple if isinstance(types[name], GenericAlias) else types[name]
+        if not isinstance(value, wanted):
             raise TypeError(f"{name} cannot be {value!r}")

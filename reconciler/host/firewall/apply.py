@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from reconciler.core.object import KernelObject, Key, Owner
-from reconciler.core.plan import Operation, Verb
+from reconciler.core.plan import Operation
 from reconciler.core.state import State
 from reconciler.errors import HostError
 from reconciler.formats.iptables import Ruleset, parse
 from reconciler.formats.iptables_restore import Culprit
 from reconciler.host.firewall.backend import detect_backends
-from reconciler.host.firewall.edit import Line, Target, plan_edits
+from reconciler.host.firewall.edit import Line, make_target, plan_edits
 from reconciler.host.firewall.programs import Backend, Family, Programs
 from reconciler.host.firewall.restore import Status, restore
 from reconciler.host.firewall.save import Saved, save
@@ -89,7 +89,7 @@ class HostFirewall:
             unreadable = _unreadable(batch, ruleset, failed)
             if unreadable:
                 return failed | unreadable
-            target = _target(family, [op for op in batch if op.key not in failed], desired)
+            target = make_target(family, [op for op in batch if op.key not in failed], desired)
             found = plan_edits(ruleset, target)
             expected: Saved | None = saved if attempt < STALE_ATTEMPTS else None
             done = restore(
@@ -116,18 +116,6 @@ def _unreadable(
         and op.object.table in ruleset.unreadable
         and op.key not in failed
     }
-
-
-def _target(family: int, batch: Sequence[Operation], desired: State) -> Target:
-    rules = {
-        key: item
-        for key, item in desired.objects.items()
-        if isinstance(item, FirewallRule | FirewallJump) and item.family == family
-    }
-    remove = frozenset(op.key for op in batch if op.verb is Verb.DELETE)
-    make = frozenset(op.key for op in batch if op.verb is not Verb.DELETE)
-    chains = {op.key: op.object for op in batch if isinstance(op.object, FirewallChain)}
-    return Target(rules, make, remove, chains)
 
 
 def _culprit(culprit: Culprit | None, lines: Sequence[Sequence[Line]]) -> Key | None:

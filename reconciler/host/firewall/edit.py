@@ -11,10 +11,12 @@ from dataclasses import dataclass
 
 from reconciler.core.edits import Hook, Present, edits, hook_edits, render_edits
 from reconciler.core.object import Key
+from reconciler.core.plan import Operation, Verb
+from reconciler.core.state import State
 from reconciler.formats.iptables import Rule, Ruleset, Table
 from reconciler.formats.iptables_mark import identity, parse_rule_mark
 from reconciler.formats.iptables_restore import TableEdit
-from reconciler.objects import FirewallChain
+from reconciler.objects import FirewallChain, FirewallJump, FirewallRule
 from reconciler.objects.chain import PREFIX
 from reconciler.objects.rule import AnyRule
 
@@ -42,6 +44,19 @@ class Line:
 
     text: str
     key: Key | None = None
+
+
+def make_target(family: int, batch: Sequence[Operation], desired: State) -> Target:
+    """Say what a batch of operations on the rules of one family leads to."""
+    rules = {
+        key: item
+        for key, item in desired.objects.items()
+        if isinstance(item, FirewallRule | FirewallJump) and item.family == family
+    }
+    remove = frozenset(op.key for op in batch if op.verb is Verb.DELETE)
+    make = frozenset(op.key for op in batch if op.verb is not Verb.DELETE)
+    chains = {op.key: op.object for op in batch if isinstance(op.object, FirewallChain)}
+    return Target(rules, make, remove, chains)
 
 
 def plan_edits(ruleset: Ruleset, target: Target) -> list[tuple[TableEdit, list[Line]]]:

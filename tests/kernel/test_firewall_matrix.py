@@ -1,0 +1,272 @@
+"""The table of who may reach whom, with real packets, under every policy and on both backends.
+
+The table is Docker's (its tests TestDirectRoutingOpenPorts, TestInterNetworkDirectRouting,
+TestBridgeINCRouted, TestAccessPublishedPortFrom..., TestDropInForwardChain, TestLegacyLink), each
+entry both ways: what must work does, what must not does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.kernel import facts
+from tests.kernel.firewall_world import BACKENDS, PONG, Way, choose_backend, serve, walk
+from tests.kernel.manifests import bridge, container
+from tests.kernel.passes import converge
+from tests.world import HERE, Host, Namespace, Uplink
+
+PUBLISHED, CLOSED = 80, 81
+
+
+@dataclass(frozen=True)
+class Net:
+    """A bridge of the table."""
+
+    number: int
+    spec: str = ""
+    mode4: str = "nat"
+    mode6: str = "nat"
+    icc: bool = True
+    internal: bool = False
+    walls: bool = True
+    masquerade: bool = True
+
+    def mode(self, family: int) -> str:
+        return self.mode4 if family == 4 else self.mode6
+
+    def gateway(self, family: int) -> str:
+        return self.address(1, family)
+
+    def address(self, host: int, family: int) -> str:
+        return f"10.{self.number}.0.{host}" if family == 4 else f"fd00:{self.number}::{host}"
+
+
+NETS = {
+    "nat": Net(1),
+    "nat2": Net(2),
+    "bare": Net(3, "mode: nat-unprotected", "nat-unprotected", "nat-unprotected"),
+    "routed": Net(4, "mode: routed", "routed", "routed"),
+    "noicc": Net(5, "icc: false", icc=False),
+    "inner": Net(6, "internal: true", internal=True),
+    "hush": Net(7, "internal: true, icc: false", internal=True, icc=False),
+    "plain": Net(8, "iptables: false", walls=False),
+    "apart": Net(9, "iptables: false, icc: false", walls=False, icc=False),
+    "nomasq": Net(10, "masquerade: false", masquerade=False),
+    "bound": Net(11, "bindAddress: 203.0.113.2"),
+    "mixed": Net(12, "mode: {ipv6: routed}", mode6="routed"),
+}
+"""By name of the bridge."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """A container of the table."""
+
+    net: str
+    host: int
+    port: int | None = None
+    """The host port that leads to PUBLISHED, with tcp and udp."""
+    spec: str = ""
+
+    @property
+    def of(self) -> Net:
+        return NETS[self.net]
+
+    def address(self, family: int) -> str:
+        return self.of.address(self.host, family)
+
+
+BOXES = {
+    "n1": Box("nat", 2, 8001),
+    "n2": Box("nat", 3, 8002),
+    "n3": Box("nat", 4),
+    "m1": Box("nat2", 2, 8011),
+    "o1": Box("bare", 2, 8021),
+    "r1": Box("routed", 2, 8031),
+    "r2": Box("routed", 3),
+    "i1": Box("noicc", 2, 8041),
+    "i2": Box("noicc", 3, spec="links: ['i1:db']"),
+    "i3": Box("noicc", 4),
+    "t1": Box("inner", 2),
+    "t2": Box("inner", 3),
+    "h1": Box("hush", 2),
+    "h2": Box("hush", 3),
+    "p1": Box("plain", 2),
+    "p2": Box("plain", 3),
+    "q1": Box("apart", 2),
+    "q2": Box("apart", 3),
+    "k1": Box("nomasq", 2, 8051),
+    "b1": Box("bound", 2, 8061),
+    "x1": Box("mixed", 2, 8071),
+}
+MORE_PORTS = {"n1": ("127.0.0.2:8101:80", "203.0.113.2:8102:80", "'[2001:db8:113::2]:8103:80'")}
+
+
+def manifests() -> str:
+    text = "".join(
+        bridge(
+            f"addresses: [{net.gateway(4)}/24, '{net.gateway(6)}/64'], forwardDelay: 0"
+            f"{net.spec and ', '}{net.spec}",
+            name,
+        )
+        for name, net in NETS.items()
+    )
+    for name, box in BOXES.items():
+        ports = [f"{box.port}:{PUBLISHED}{what}" for what in ("", "/udp") if box.port]
+        ports += MORE_PORTS.get(name, ())
+        addresses = f"addresses: [{box.address(4)}, '{box.address(6)}']"
+        parts = [f"bridge: {box.net}", addresses, box.spec]
+        parts += [f"publish: [{', '.join(ports)}]"] if ports else []
+        text += container(", ".join(filter(None, parts)), name)
+    return text
+
+
+HOST, REMOTE = "host", "remote"
+KINDS = (("ping", 0), *((p, n) for n in (PUBLISHED, CLOSED) for p in ("tcp", "udp")))
+
+
+@dataclass(frozen=True)
+class Table:
+    """Which ways there are, and which are open where strangers drop what nobody accepts or do not."""
+
+    uplink: Uplink
+    forwards: bool
+    """What nobody speaks of is forwarded."""
+
+    def ways(self) -> Iterator[Way]:
+        for family in (4, 6):
+            yield from self.direct(family)
+            yield from self.out(family)
+            yield from self.published(family)
+        yield from self.bound()
+
+    # -------------------------------------------------------------- straight at an address
+
+    def direct(self, family: int) -> Iterator[Way]:
+        for source in (HOST, REMOTE, *BOXES):
+            for name, box in BOXES.items():
+                for protocol, port in KINDS:
+                    is_open = self.is_open(source, name, family, port or None)
+                    who = PONG if protocol == "ping" else name
+                    yield Way(source, box.address(family), protocol, port, who if is_open else None)
+
+    def is_open(self, source: str, name: str, family: int, port: int | None) -> bool:
+        there = BOXES[name].of
+        if source in {HOST, name}:
+            return True
+        here = NETS[BOXES[source].net] if source in BOXES else None
+        if here is there:
+            return there.icc or (source, name, port) == ("i2", "i1", PUBLISHED)
+        if there.internal or (here and here.internal):
+            return False
+        if not there.walls:
+            return self.forwards or bool(here and here.walls)
+        match there.mode(family):
+            case "nat":
+                return False
+            case "nat-unprotected":
+                return self.forwards or here is None or here.walls or True
+            case _:
+                return port is None or (port == PUBLISHED and BOXES[name].port is not None)
+
+    # -------------------------------------------------------------- from containers to the world
+
+    def out(self, family: int) -> Iterator[Way]:
+        away = self.uplink.remote4 if family == 4 else self.uplink.remote6
+        own = self.uplink.host4 if family == 4 else self.uplink.host6
+        for name, box in BOXES.items():
+            net = box.of
+            is_open = not net.internal and (net.walls or self.forwards)
+            hidden = net.walls and net.masquerade and net.mode(family) != "routed"
+            sees = own if hidden else box.address(family)
+            for protocol in ("tcp", "udp"):
+                who = REMOTE if is_open else None
+                yield Way(name, away, protocol, PUBLISHED, who, sees if is_open else None)
+            yield Way(name, away, "ping", 0, PONG if is_open else None)
+
+    # -------------------------------------------------------------- through the host's ports
+
+    def published(self, family: int) -> Iterator[Way]:
+        for source in (HOST, REMOTE, *BOXES):
+            for name, box in BOXES.items():
+                if box.port is None:
+                    continue
+                for address in self.host_addresses(source, family):
+                    is_open = self.is_published(source, name, address, family)
+                    for protocol in ("tcp", "udp"):
+                        answer = name if is_open else None
+                        yield Way(source, address, protocol, box.port, answer)
+
+    def host_addresses(self, source: str, family: int) -> Iterator[str]:
+        yield self.uplink.host4 if family == 4 else self.uplink.host6
+        if source == HOST:
+            yield from ("127.0.0.1", "127.0.0.9") if family == 4 else ()
+        for net in ("nat", "noicc", "plain", BOXES[source].net if source in BOXES else "nat2"):
+            yield NETS[net].gateway(family)
+
+    def is_published(self, source: str, name: str, address: str, family: int) -> bool:
+        there = BOXES[name].of
+        if there.mode(family) == "routed":
+            return False
+        if source in BOXES and BOXES[source].of.internal:
+            return False
+        return name != "b1" or address == self.uplink.host4
+
+    def bound(self) -> Iterator[Way]:
+        """Ports of n1 that are bound to one address of the host."""
+        four, six, inner = self.uplink.host4, self.uplink.host6, NETS["nat"].gateway(4)
+        for source in (HOST, REMOTE, "n1", "n2", "m1"):
+            local = "n1" if source == HOST else None
+            yield Way(source, "127.0.0.2", "tcp", 8101, local)
+            yield Way(source, four, "tcp", 8101)
+            yield Way(source, inner, "tcp", 8101)
+            yield Way(source, four, "tcp", 8102, "n1")
+            yield Way(source, inner, "tcp", 8102)
+            yield Way(source, six, "tcp", 8102)
+            yield Way(source, six, "tcp", 8103, "n1")
+            yield Way(source, four, "tcp", 8103)
+        yield Way(HOST, "127.0.0.1", "tcp", 8101)
+        yield Way(HOST, "127.0.0.1", "tcp", 8102)
+        yield Way(REMOTE, four, "tcp", PUBLISHED, HOST)  # the host itself is not hidden
+
+
+POLICIES = {
+    "accept": (),
+    "drop": ("-P FORWARD DROP",),
+    "dropped at the end": ("-A FORWARD -j DROP",),
+}
+
+
+def settle(host: Host, backend: str, lines: tuple[str, ...]) -> dict[str, Namespace]:
+    """A host with strangers' rules, another host that routes to all containers, and our world."""
+    choose_backend(host, backend)
+    uplink = host.uplink()
+    for line in lines:
+        for program in ("iptables", "ip6tables"):
+            host.run(program, *line.split())
+    uplink.remote.ip(f"route add 10.0.0.0/8 via {uplink.host4}")
+    uplink.remote.ip(f"-6 route add fd00::/16 via {uplink.host6}")
+    host.manifests.write("all.yaml", manifests())
+    converge(host)
+    return {
+        HOST: HERE,
+        REMOTE: uplink.remote,
+        **{name: host.netns(name) for name in BOXES},
+    }
+
+
+SERVICES = tuple((protocol, port) for protocol in ("tcp", "udp") for port in (PUBLISHED, CLOSED))
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_who_reaches_whom(host: Host, backend: str, policy: str):
+    places = settle(host, backend, POLICIES[policy])
+    table = Table(Uplink(places[REMOTE]), forwards=policy == "accept")
+    with serve(places, SERVICES):
+        wrong = walk(table.ways(), places)
+    assert wrong == []
