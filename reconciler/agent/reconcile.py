@@ -88,6 +88,7 @@ def reconcile(
     policy: Policy,
     set_name: str,
     on_outcome: Callable[[Outcome], None] = lambda _: None,
+    approve: Callable[[Preview], None] = lambda _: None,
 ) -> Report:
     """Converge *host*, and look again.
 
@@ -97,8 +98,10 @@ def reconcile(
         policy: How far this pass may go.
         set_name: Whose things are ours.
         on_outcome: Told of every operation, as it is done.
+        approve: Asked before anything is done; raises if it is not to be.
     """
     first = before = preview(host, expand, policy, set_name)
+    approve(first)
     outcomes: list[Outcome] = []
     for _ in range(ROUNDS_MAX):
         done = _execute(host, before, on_outcome)

@@ -10,8 +10,16 @@ from reconciler.cli import exit_codes, options
 from reconciler.cli.changes_json import render_errors
 from reconciler.cli.output import report_errors
 from reconciler.cli.session import Options, open_session
+from reconciler.core.guard import Limit, LimitError, parse_limit
 from reconciler.host.lock import host_lock
 from reconciler.host.privilege import require_admin
+
+
+def _limit(_: click.Context, __: click.Parameter, text: str | None) -> Limit | None:
+    try:
+        return None if text is None else parse_limit(text)
+    except LimitError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 @click.command("apply")
@@ -20,6 +28,14 @@ from reconciler.host.privilege import require_admin
 @options.changing
 @options.allow_empty
 @options.output("text", "json")
+@click.option(
+    "--max-deletes",
+    metavar="N|P%",
+    envvar="RECONCILER_MAX_DELETES",
+    callback=_limit,
+    help="How many objects, or which share of what is ours, may be deleted.  "
+    "[default: half of it, or ten]",
+)
 @options.run_dir
 def command(
     paths: tuple[str, ...],
@@ -28,6 +44,7 @@ def command(
     adopt: bool,
     allow_empty: bool,
     output: str,
+    max_deletes: Limit | None,
     run_dir: Path,
 ) -> int:
     """Converge this host to the manifests, look again, and report.
@@ -36,7 +53,7 @@ def command(
     another instance works on this host.
     """
     with report_errors(output, render_errors):
-        given = Options(paths, set_name, prune, adopt, allow_empty)
+        given = Options(paths, set_name, prune, adopt, allow_empty, max_deletes)
         with open_session(given) as session:
             require_admin("reconciler apply")
             with host_lock(run_dir, "reconciler apply"):

@@ -103,7 +103,7 @@ def render_withheld(preview: Preview) -> Iterator[str]:
     kept = [c for c in preview.decision.withheld if c.action is Action.DELETE]
     if kept:
         what = "1 object" if len(kept) == 1 else f"{len(kept)} objects"
-        yield f"Left alone: {what} of this set that nothing here declares (--prune deletes them)."
+        yield f"Left alone: {what} of this set that nothing here declares (see --prune, and the annotation reconciler/prune)."
     others = {c.owner.resource for c in preview.decision.withheld if c.action is not Action.DELETE}
     if others:
         yield f"Left alone: {', '.join(sorted(others))}, suspended by an annotation."

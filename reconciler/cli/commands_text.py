@@ -1,4 +1,4 @@
-"""Commands: a plan as a script for sh(1), with the `ip`, `bridge`, `tc`, `sysctl` that do the same.
+"""Commands: a plan as a script for sh(1), in the words of ip, bridge, tc, sysctl and iptables.
 
 For who wants to read what would happen in the words of the kernel's own tools, or to do it without
 us. What it makes carries our marks, so that an apply afterwards finds nothing to do; only addresses
@@ -13,8 +13,11 @@ from itertools import chain, groupby
 
 from reconciler.cli import commands_contents as contents
 from reconciler.cli import commands_links as links
+from reconciler.cli.commands_firewall import read_rules, write_firewall
 from reconciler.cli.shell import DELETE, MARKED, TRY, line, sysctl
+from reconciler.core.execute import FIREWALL
 from reconciler.core.plan import Operation, Plan, Verb
+from reconciler.core.state import State
 from reconciler.objects import (
     Address,
     BridgeDevice,
@@ -30,6 +33,7 @@ from reconciler.objects import (
 )
 from reconciler.objects.address import PROTOCOL
 
+_FIREWALL = "Firewall: every rule says whose it is"
 _FUNCTIONS = {
     DELETE: """\
 # Deletes; what is gone already, perhaps with something else, is no error.
@@ -54,12 +58,13 @@ try() {
 }
 
 
-def render_commands(plan: Plan, set_name: str) -> Iterator[str]:
+def render_commands(plan: Plan, set_name: str, observed: State = State()) -> Iterator[str]:
     """Yield the script that does what *plan* says, line by line.
 
     Args:
         plan: What `apply` would do.
         set_name: In whose name; it is said in the script.
+        observed: What the plan was made from: rules are written by their numbers in a chain.
     """
     yield "#!/bin/sh"
     yield f"# What `reconciler apply --set {set_name}` would do on this host now."
@@ -69,7 +74,7 @@ def render_commands(plan: Plan, set_name: str) -> Iterator[str]:
         return
     yield "umask 022"
     yield "export LC_ALL=C"
-    body = list(_body(plan))
+    body = list(_body(plan, observed))
     for name, text in _FUNCTIONS.items():
         if any(command.startswith(f"{name} ") for command in body):
             yield ""
@@ -77,16 +82,24 @@ def render_commands(plan: Plan, set_name: str) -> Iterator[str]:
     yield from body
 
 
-def _body(plan: Plan) -> Iterator[str]:
+def _body(plan: Plan, observed: State) -> Iterator[str]:
+    rules = read_rules(observed)
     folders: set[str] = set()
-    for resource, operations in groupby(plan.operations, key=lambda o: o.owner.resource):
+    for title, operations in groupby(plan.operations, key=_title):
         yield ""
-        yield f"# {resource}"
+        yield f"# {title}"
+        if title == _FIREWALL:
+            yield from write_firewall(list(operations), plan.desired, rules)
+            continue
         for command in chain.from_iterable(map(_commands, operations)):
             if command not in folders:
                 yield command
             if command.startswith("mkdir "):  # files need their folder, and have it by then
                 folders.add(command)
+
+
+def _title(operation: Operation) -> str:
+    return _FIREWALL if operation.key.type in FIREWALL else operation.owner.resource
 
 
 def _commands(operation: Operation) -> Iterable[str]:

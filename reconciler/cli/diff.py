@@ -62,6 +62,7 @@ def _print_commands(session: Session, preview: Preview) -> None:
         if change.action is Action.BLOCKED:
             blocked = printable(f"{change.key}: {change.reason}")
             click.echo(f"{change.action.sign} {blocked}", err=True)
-    for text in render_commands(preview.plan(), session.options.set_name):
+    script = render_commands(preview.plan(), session.options.set_name, preview.observed)
+    for text in script:
         # Files may hold other bytes than UTF-8, and are written as they are.
         click.echo(text.encode("utf-8", "surrogateescape"))

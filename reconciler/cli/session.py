@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,8 +16,11 @@ from reconciler.cli.changes_json import render_json
 from reconciler.cli.changes_text import closing_line, render_text, render_withheld
 from reconciler.cli.output import print_json, print_warnings
 from reconciler.cli.report import print_report, render_report
+from reconciler.cli.progress import Progress
+from reconciler.core.guard import Limit, check_deletes, count_owned
 from reconciler.core.policy import Policy
 from reconciler.core.state import State
+from reconciler.errors import ReconcilerError
 from reconciler.host.base import Host
 from reconciler.host.linux import LinuxHost
 from reconciler.host.listeners import describe_process
@@ -28,6 +32,10 @@ from reconciler.manifest.model import Finding
 from reconciler.manifest.problem import ManifestErrors, Problem
 
 
+class TooManyDeletesError(ReconcilerError):
+    """A pass would delete suspiciously much, and nothing was done."""
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """What the command line says about a pass."""
@@ -37,6 +45,7 @@ class Options:
     prune: bool | None = None
     adopt: bool = False
     allow_empty: bool = False
+    max_deletes: Limit | None = None
 
 
 @dataclass(frozen=True)
@@ -92,8 +101,32 @@ class Session:
 
     def reconcile(self) -> Report:
         """Converge."""
-        with self._naming_processes():
-            return reconcile(self.host, self.expand, self.policy, self.options.set_name)
+        with self._naming_processes(), Progress() as progress:
+            return reconcile(
+                self.host,
+                self.expand,
+                self.policy,
+                self.options.set_name,
+                progress.count,
+                lambda found: self._approve(found, progress),
+            )
+
+    def _approve(self, found: Preview, progress: Progress) -> None:
+        """Refuse to delete suspiciously much, unless somebody says that it is meant.
+
+        Raises:
+            TooManyDeletesError: Nobody did.
+        """
+        progress.expect(len(found.plan().operations))
+        if not self.loaded.catalog.resources and self.options.allow_empty:
+            return
+        owned = count_owned(found.observed, self.options.set_name)
+        reason = check_deletes(found.changes, owned, self.options.max_deletes)
+        if reason is None:
+            return
+        asked = sys.stdin.isatty() and sys.stderr.isatty()
+        if not (asked and click.confirm(f"{reason}\nDelete them?", err=True)):
+            raise TooManyDeletesError(reason)
 
     def source_of(self, resource: str) -> str:
         """Where a resource is declared, as ``file:line``; empty if it is not."""

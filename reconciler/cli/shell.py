@@ -48,8 +48,13 @@ def sysctl(netns: str, name: str, value: str) -> str:
 def write(path: str, text: str) -> str:
     """Write a file in place, byte for byte."""
     if text.endswith("\n") and _END not in text.splitlines():
-        return f"cat > {shlex.quote(path)} <<'{_END}'\n{text}{_END}"
+        return f"cat > {shlex.quote(path)} {here(text)}"
     return f"{line('printf', '%s', text)} > {shlex.quote(path)}"
+
+
+def here(text: str) -> str:
+    """Give lines to a command as its standard input; none of them may be `END`."""
+    return f"<<'{_END}'\n{text}{_END}"
 
 
 def _in_namespace(program: str, netns: str, words: tuple[object, ...], before: str) -> str:

@@ -60,7 +60,7 @@ def _sets() -> list[str]:
 def _teardown(set_name: str) -> Report:
     host = LinuxHost(set_name)
     try:
-        return reconcile(host, lambda _: State(), Policy(prune=True), set_name)
+        return reconcile(host, lambda _: State(), Policy(prune=True, keep=False), set_name)
     finally:
         host.close()
 

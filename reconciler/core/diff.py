@@ -153,9 +153,12 @@ class _Comparison:
 
     def _renamed(self, key: Key, owner: Owner) -> tuple[Difference, ...]:
         said = self.observed.owners[key]
-        if said == owner:
-            return ()
-        return (Difference("owner", said.resource, owner.resource),)
+        differences = []
+        if said.resource != owner.resource:
+            differences.append(Difference("owner", said.resource, owner.resource))
+        if said.keep != owner.keep:
+            differences.append(Difference("keep", said.keep, owner.keep))
+        return tuple(differences)
 
     def _occupants(self, after: KernelObject) -> tuple[tuple[Key, ...], tuple[Key, ...]]:
         """Find who else stands where *after* is to be: foreign objects, and our own."""

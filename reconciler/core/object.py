@@ -32,6 +32,8 @@ class Owner(NamedTuple):
     set: str
     resource: str
     """``Kind/name``; ``?`` where the mark survived without its words (killed in between)."""
+    keep: bool = False
+    """It stays when nothing declares it any more (annotation ``reconciler/prune: "false"``)."""
 
     def __str__(self) -> str:
         return self.resource

@@ -15,6 +15,10 @@ from reconciler.core.object import KernelObject, Key, Owner
 from reconciler.core.state import State
 
 
+SHARED = "Host/"
+"""Owners that several resources have a part in."""
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """What a pass may do beyond creating and updating what is ours."""
@@ -23,6 +27,8 @@ class Policy:
     """Delete what the set owns and the manifests no longer declare."""
     adopt: bool = False
     """Take over what is in the way and not ours."""
+    keep: bool = True
+    """Leave what its mark says is to stay; a teardown does not."""
     suspended: frozenset[str] = frozenset()
     """Resources (``Kind/name``) that are left exactly as they are."""
 
@@ -41,11 +47,13 @@ def decide(
     """Apply *policy* to the changes of a diff."""
     withheld = []
     kept: dict[Key, Change] = {}
+    staying = _staying(observed) if policy.keep else set()
     for change in changes:
-        if _withheld(change, policy):
+        if _withheld(change, policy) or _stays(change, staying):
             withheld.append(change)
         else:
             kept[change.key] = _permitted(change, observed, policy)
+    withheld += _needed_by(withheld, kept, observed)
     kept |= {c.key: c for c in _displaced(kept, observed)}
     _hold_dependents(kept, withheld, desired)
     _hold_contents(kept, observed)
@@ -57,6 +65,49 @@ def _withheld(change: Change, policy: Policy) -> bool:
     if change.owner.resource in policy.suspended:
         return True
     return change.action is Action.DELETE and not policy.prune
+
+
+def _staying(observed: State) -> set[tuple[str, str]]:
+    """Find the resources of which some mark says that they are not to be pruned."""
+    return {(owner.set, owner.resource) for owner in observed.owners.values() if owner.keep}
+
+
+def _stays(change: Change, staying: set[tuple[str, str]]) -> bool:
+    return change.action is Action.DELETE and change.owner[:2] in staying
+
+
+def _needed_by(
+    withheld: Iterable[Change], kept: dict[Key, Change], observed: State
+) -> list[Change]:
+    """Withhold the deletes of what something needs that stays: its bridge, its chain and the way
+    to it."""
+    found: list[Change] = []
+    staying = [c.key for c in withheld if c.action is Action.DELETE]
+    while staying:
+        item = observed.objects[staying.pop()]
+        needs = set(observed.needs(item))
+        if item.key.type == "chain":
+            needs |= {k for k in kept if k.type == "rule" and _leads_to(observed, k, item.key)}
+        for key in sorted(needs):
+            for other in _whole(key, kept):
+                found.append(kept.pop(other))
+                staying.append(other)
+    return found
+
+
+def _whole(key: Key, kept: Mapping[Key, Change]) -> list[Key]:
+    """A bridge without its walls is not what its containers need: all of the resource stays."""
+    if key not in kept or kept[key].action is not Action.DELETE:
+        return []
+    owner = kept[key].owner
+    if owner.resource.startswith(SHARED):
+        return [key]
+    return [k for k, c in kept.items() if c.action is Action.DELETE and c.owner == owner]
+
+
+def _leads_to(observed: State, rule: Key, chain: Key) -> bool:
+    item = observed.objects.get(rule)
+    return item is not None and chain in item.requires
 
 
 def _permitted(change: Change, observed: State, policy: Policy) -> Change:

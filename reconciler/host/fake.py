@@ -153,7 +153,7 @@ class FakeHost:
         item = self.objects.get(known)
         if item is None:
             raise Refusal("ENODEV: No such device")
-        fields = {d.field: d.after for d in operation.differences if d.field != "owner"}
+        fields = {d.field: d.after for d in operation.differences if d.field not in {"owner", "keep"}}
         changed = replace(item, **fields)  # type: ignore[type-var]
         for claim in changed.claims:
             if (other := self._at(claim)) is not None and other != item.key:

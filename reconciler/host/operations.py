@@ -55,6 +55,8 @@ from reconciler.objects.port import port_mark
 from reconciler.objects.route import render_route, render_route_removal
 from reconciler.objects.veth import render_end_changes, render_port_settings, render_veth
 
+_MARKS = {"owner", "keep"}
+"""Differences of the alias, which says both."""
 _PORT_FIELDS = {"master", "hairpin", "isolated"}
 GONE = {"ENODEV", "ESRCH", "EADDRNOTAVAIL", "ENOENT", "ENXIO"}
 """Refusals that mean a delete has nothing left to do. ENXIO: the MTU has gone below 1280 since, and
@@ -218,7 +220,7 @@ class Operations:
                 self._kernel.request(space.name, [set_link(LOOPBACK, up)])
             case BridgeDevice() as bridge:
                 index = self._known_index(operation)
-                fields = [d for d in operation.differences if d.field != "owner"]
+                fields = [d for d in operation.differences if d.field not in _MARKS]
                 self._kernel.request(bridge.netns, render_bridge_changes(index, fields))
                 self._remark(bridge.netns, index, operation)
             case Veth() as veth:
@@ -235,7 +237,7 @@ class Operations:
                 raise OperationError(f"{other.key} is not something that we change")
 
     def _remark(self, netns: str, index: int, operation: Operation) -> None:
-        if any(d.field == "owner" for d in operation.differences):
+        if any(d.field in _MARKS for d in operation.differences):
             marked = LinkSettings(alias=render_mark(operation.owner), group=self._group)
             self._kernel.request(netns, [set_link(index, marked)])
 

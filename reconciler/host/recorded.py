@@ -90,7 +90,10 @@ def render_snapshot(state: State, about: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _owned(owner: Owner | None) -> dict[str, Any]:
-    return {} if owner is None else {"owner": {"set": owner.set, "resource": owner.resource}}
+    if owner is None:
+        return {}
+    said: dict[str, Any] = {"set": owner.set, "resource": owner.resource}
+    return {"owner": said | {"keep": True} if owner.keep else said}
 
 
 def _fold_sysctls(state: State) -> tuple[dict[str, str], dict[str, dict[str, str | None]]]:
@@ -129,6 +132,7 @@ def _entries(found: dict[str, Any], set_name: str) -> Iterator[tuple[KernelObjec
 def _owner(values: dict[str, str] | None, set_name: str) -> Owner | None:
     if values is None:
         return None
-    owner = Owner(str(values["set"]), str(values["resource"]))
+    keep = bool(values.get("keep", False))
+    owner = Owner(str(values["set"]), str(values["resource"]), keep)
     unnamed = f"#{group_number(set_name) & 0xFFFF:04x}"
     return Owner(set_name, UNKNOWN) if owner.set == unnamed else owner

@@ -50,7 +50,7 @@ def expand_catalog(
         walls={name: tuple(item.key for item in items) for name, items in walls.items()},
     )
     entries = [
-        (item, Owner(set_name, resource.id))
+        (item, _owner(resource, item, set_name))
         for resource in catalog
         for item in _expand(resource, assignment)
     ]
@@ -59,6 +59,11 @@ def expand_catalog(
     entries += [(item, Owner(set_name, PORTS)) for item in expand_branches(assignment)]
     entries += [(item, Owner(set_name, ACCESS)) for item in expand_access_branches(assignment)]
     return State.of(entries)
+
+
+def _owner(resource: Resource, item: KernelObject, set_name: str) -> Owner:
+    """A rule's comment does not say that its resource stays; its device or namespace does."""
+    return Owner(set_name, resource.id, keep=not resource.prune and item.key.type != "rule")
 
 
 def _firewall(resource: Resource, assignment: Assignment) -> tuple[KernelObject, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import cast
@@ -75,7 +75,7 @@ def publish(catalog: Catalog, observed: State, set_name: str) -> dict[str, tuple
         PortsExhaustedError: A range has no free port left.
     """
     wanted = dict(_requests(catalog))
-    current, foreign = _in_use(observed, set_name)
+    current, foreign = _in_use(observed, set_name, set(catalog.names("Container")))
     taken = {protocol: set(foreign.get(protocol, ())) for protocol in ("tcp", "udp", "sctp")}
     for listener in observed.objects.values():
         if isinstance(listener, Listener):
@@ -164,9 +164,9 @@ def _requests(catalog: Catalog) -> Iterator[tuple[PortRequest, PortRange | None]
 
 
 def _in_use(
-    observed: State, set_name: str
+    observed: State, set_name: str, declared: Collection[str]
 ) -> tuple[dict[PortRequest, int], Mapping[str, set[int]]]:
-    """Read the published ports off the comments of the rules: ours, and those of other sets."""
+    """Read the published ports off the comments of the rules: of *declared* ones, and all others."""
     foreign: dict[str, set[int]] = {}
     ours: dict[tuple[str, int, str, str], list[int]] = {}
     for key, item in observed.objects.items():
@@ -178,10 +178,10 @@ def _in_use(
         host_ip, _, host_port = host.rpartition(":")
         if not (host_port.isdigit() and port_text.isdigit()):
             continue
-        if owner is None or owner.set != set_name:
+        container = owner.resource.partition("/")[2] if owner else ""
+        if owner is None or owner.set != set_name or container not in declared:
             foreign.setdefault(protocol, set()).add(int(host_port))
             continue
-        container = owner.resource.partition("/")[2]
         place = (container, int(port_text), protocol, host_ip)
         if int(host_port) not in ours.setdefault(place, []):
             ours[place].append(int(host_port))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from posixpath import normpath
 from typing import ClassVar
 
 from reconciler.core.object import HOST, Key, Mark
@@ -33,7 +34,6 @@ class File:
     compared: ClassVar[tuple[str, ...]] = ("content", "target")
     fixed: ClassVar[frozenset[str]] = frozenset()
     claims: ClassVar[tuple[Key, ...]] = ()
-    requires: ClassVar[tuple[Key, ...]] = ()
     external: ClassVar[bool] = False
 
     @property
@@ -45,6 +45,14 @@ class File:
     def parents(self) -> tuple[Key, ...]:
         """Its folder."""
         return (directory_key(self.directory),)
+
+
+    @property
+    def requires(self) -> tuple[Key, ...]:
+        """What it is a link to."""
+        if not self.target:
+            return ()
+        return (file_key(normpath(f"{self.directory}/{self.target}")),)
 
 
 def file_key(path: str) -> Key:

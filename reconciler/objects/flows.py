@@ -66,8 +66,10 @@ class StaleFlows:
 
 def find_stale_flows(done: Iterable[Operation]) -> StaleFlows:
     """Find out of what was done which flows have lost their way."""
-    gone, new = set(), set()
-    removed, added = set(), set()
+    gone: set[Translation] = set()
+    new: set[Translation] = set()
+    removed: set[IPAddress] = set()
+    added: set[IPAddress] = set()
     for operation in done:
         item = operation.object
         if isinstance(item, FirewallRule) and item.table == "nat":

@@ -8,7 +8,7 @@ from hashlib import sha256
 from reconciler.core.object import Owner
 
 ALIAS_MAX = 255  # IFALIASZ less the final NUL, linux/if.h
-_ALIAS = re.compile(r"reconciler (?P<set>\S+) (?P<resource>[A-Za-z]+/\S+)")
+_ALIAS = re.compile(r"reconciler (?P<set>\S+) (?P<resource>[A-Za-z]+/\S+)(?P<keep> keep)?")
 UNKNOWN = "?"
 GROUP_BASE = 0x5243_0000
 """High half of the device group (IFLA_GROUP) of everything that is ours: "RC"."""
@@ -16,13 +16,13 @@ GROUP_BASE = 0x5243_0000
 
 def render_mark(owner: Owner) -> str:
     """Say whose a thing is, as the alias of a device and the content of a mount point."""
-    return f"reconciler {owner.set} {owner.resource}"
+    return f"reconciler {owner.set} {owner.resource}{' keep' if owner.keep else ''}"
 
 
 def parse_mark(text: str) -> Owner | None:
     """Read a mark; None if it is not one of ours."""
     found = _ALIAS.fullmatch(text)
-    return Owner(found["set"], found["resource"]) if found else None
+    return Owner(found["set"], found["resource"], bool(found["keep"])) if found else None
 
 
 def parse_group(group: int, set_name: str) -> Owner | None:

@@ -73,6 +73,14 @@ TOPOLOGIES = {
     "names": bridge(f"{SUBNET}, dns: [9.9.9.9], dnsSearch: [a.example]")
     + container("bridge: br0, hostname: h, extraHosts: {db: 10.7.7.7}")
     + container(name="c2"),
+    "published ports": bridge(DUAL)
+    + container('bridge: br0, publish: ["8080:80", "127.0.0.1:53:53/udp", "9000-9002:9000-9002"]')
+    + container("bridge: br0, expose: [81], publishAll: true", "c2"),
+    "no talk between containers": bridge(f"{SUBNET}, icc: false")
+    + container("bridge: br0, links: [c2:db]")
+    + container("bridge: br0, expose: [5432]", "c2"),
+    "a network that is routed": bridge(f"{DUAL}, mode: routed, masquerade: false") + container(),
+    "no firewall": bridge(f"{DUAL}, iptables: false") + container(),
     "a shared namespace": bridge() + container() + container("network: container:c1", "c2"),
 }
 
@@ -145,6 +153,22 @@ EDITS = {
         cable("addresses: [10.9.0.0/31]", "addresses: [10.9.0.1/31]", f"rate: {rate}mbit")
         for rate in (1, 1000)
     ),
+    "other published ports": tuple(
+        bridge() + container(f"bridge: br0, publish: [{ports}]")
+        for ports in ('"80:80", "81:81", "82:82"', '"82:82", "80:8080", "83:83/udp"')
+    ),
+    "no talk any more": (bridge() + container(), bridge(f"{SUBNET}, icc: false") + container()),
+    "no firewall any more": (
+        bridge() + container(),
+        bridge(f"{SUBNET}, iptables: false") + container(),
+    ),
+    "a bridge before others, in the middle of the rules": (
+        bridge(OTHER_SUBNET, "br1") + bridge("addresses: [10.3.0.1/24]", "br3"),
+        bridge(OTHER_SUBNET, "br1")
+        + bridge()
+        + bridge("addresses: [10.2.2.1/24]", "br2")
+        + bridge("addresses: [10.3.0.1/24], masquerade: false", "br3"),
+    ),
     "other names": (
         bridge() + container() + container(name="c2"),
         bridge() + container() + container("bridge: br0, extraHosts: {db: 10.7.7.7}", "c2"),
@@ -170,6 +194,16 @@ FAULTS = {
     "rate": "tc -n c2 qdisc delete dev y0 root",
     "file": "rm /etc/netns/c1/hosts; echo nothing > /etc/netns/c1/hostname",
     "folder": "rm -r /etc/netns/c1",
+    "jump": "iptables -D FORWARD 1",
+    "a rule before ours": "iptables -I FORWARD -s 192.0.2.1 -j DROP",
+    "a rule among ours": "iptables -t nat -I RC-SNAT -s 192.0.2.1 -j ACCEPT",
+    "a rule twice": "iptables-save -t nat | grep -m1 -e '-A RC-SNAT' | sed 's/-A/-I/' |"
+    " { echo '*nat'; cat; echo COMMIT; } | iptables-restore --noflush",
+    "order": "iptables-save -t filter | grep -e '-A RC-FORWARD' | tail -1 |"
+    " sed 'h; s/-A/-D/; p; g; s/-A/-I/' |"
+    " { echo '*filter'; cat; echo COMMIT; } | iptables-restore --noflush",
+    "chain": "iptables -F RC-FORWARD",
+    "all of the firewall": "iptables -F; iptables -X; iptables -t nat -F; iptables -t nat -X",
     "something in the way": "ip -n c1 link set dev eth0 down name x0 &&"
     " ip -n c1 link add name eth0 type bridge",
 }
@@ -177,7 +211,7 @@ FAULTS = {
 
 def script(host: Host, **options: object) -> str:
     preview = diff(host, **options)
-    return "\n".join(render_commands(preview.plan(), "default")) + "\n"
+    return "\n".join(render_commands(preview.plan(), "default", preview.observed)) + "\n"
 
 
 def run(host: Host, text: str) -> None:
@@ -324,6 +358,23 @@ def test_host_devices_are_plugged_in_moved_and_taken_out(host: Host):
     assert "master" not in host.ip("link show type veth")
 
 
+def test_what_an_administrator_wrote_into_the_firewall_stays(host: Host):
+    """Also where our part of it has to be made anew, its own chain included."""
+    host.manifests.write("all.yaml", bridge() + container())
+    converge(host)
+    own = ["-A RC-USER -s 192.0.2.1/32 -j DROP", "-A FORWARD -s 192.0.2.2/32 -j DROP"]
+    for rule in own:
+        host.run("iptables", *rule.split())
+    host.run("iptables", "-D", "FORWARD", "1")
+    host.run("iptables", "-F", "RC-FORWARD")
+
+    run(host, script(host))
+
+    assert_settled(host)
+    saved = host.run("iptables-save", "-t", "filter").stdout.splitlines()
+    assert [rule for rule in saved if rule in own] == own[::-1]
+
+
 def test_the_first_refusal_ends_the_script_and_is_said(host: Host):
     host.manifests.write("all.yaml", bridge() + container())
     text = script(host)
@@ -357,6 +408,9 @@ def holdings(host: Host) -> str:
     for name in ["", *sorted(path.name for path in Path("/run/netns").glob("*"))]:
         place = host.netns(name) if name else HERE
         found += [name, *map(place.ip, LOOKS), place.run("tc", "qdisc").stdout]
+    for program in ("iptables-save", "ip6tables-save"):
+        saved = host.run(program).stdout.splitlines()
+        found += [re.sub(r"\[\d+:\d+\]", "", text) for text in saved if text[:1] != "#"]
     for path in sorted(Path("/etc/netns").rglob("*")):
         text = "" if path.is_dir() else path.read_text()
         found.append(f"{path} {path.readlink() if path.is_symlink() else ''}\n{text}")
