@@ -37,6 +37,7 @@ def _limit(_: click.Context, __: click.Parameter, text: str | None) -> Limit | N
     "[default: half of it, or ten]",
 )
 @options.run_dir
+@options.state_dir
 def command(
     paths: tuple[str, ...],
     set_name: str,

@@ -148,7 +148,7 @@ def _other_end(item: KernelObject | None) -> str:
 
 def _facts(change: Change) -> str:
     """The fields of a new object; what both ends of a pair have is said once."""
-    if isinstance(change.after, Namespace):
+    if isinstance(change.after, Namespace | FirewallRule | FirewallJump):
         return ""
     values = {d.field: d.after for d in differences(change) if d.after is not False}
     hidden = {"peer_netns", "peer_name"}
@@ -172,6 +172,9 @@ def _difference(difference: Difference) -> Iterator[str]:
     yield f"{_words(field)} {_value(field, before)} → {_value(field, after)}".lstrip()
 
 
+_UNITS = {"rate": "bit/s", "burst": "bytes", "limit": "bytes"}
+
+
 def _words(field: str) -> str:
     """Name a field; those that are all there is to an object need no name."""
     return "" if field in {"value", "content"} else field.replace("_", " ")
@@ -191,4 +194,5 @@ def _value(field: str, value: object) -> str:
             return f"{len(value.splitlines())} lines"
         case _:
             text = printable(str(plain(value)).rstrip("\n"))
-            return f"{text} s" if field in CENTISECONDS else text
+            unit = "s" if field in CENTISECONDS else _UNITS.get(field, "")
+            return f"{text} {unit}".rstrip()

@@ -63,7 +63,7 @@ def _route(verb: str, route: Route) -> list[object]:
 
 def write_qdisc(qdisc: Qdisc) -> Iterator[str]:
     """Put a token bucket at the root of a device, in place of whatever is there."""
-    rate, burst, limit = f"{8 * (qdisc.rate or 0)}bit", f"{qdisc.burst}b", f"{qdisc.limit}b"
+    rate, burst, limit = f"{qdisc.rate}bit", f"{qdisc.burst}b", f"{qdisc.limit}b"
     numbers = ("rate", rate, "burst", burst, "limit", limit)
     yield tc(qdisc.netns, "qdisc", "replace", *_root(qdisc), qdisc.kind, *numbers)
 

@@ -26,6 +26,8 @@ _BRIDGE_OPTIONS = {
 _UNSAID = {"nf_call_iptables", "nf_call_ip6tables"}
 """Off is what a new bridge has, and a kernel without br_netfilter refuses to hear of it."""
 _PORT_OPTIONS = ("hairpin", "isolated")
+_MARK = ("owner", "keep")
+"""What the alias says: whose a device is, and whether it stays."""
 _ON = {True: "on", False: "off"}
 
 
@@ -57,7 +59,8 @@ def add_bridge(bridge: BridgeDevice, owner: Owner) -> Iterator[str]:
 def set_bridge(bridge: BridgeDevice, operation: Operation) -> Iterator[str]:
     """Change what differs: what every device has, then what only a bridge has."""
     before = operation.before if isinstance(operation.before, BridgeDevice) else bridge
-    fields = {d.field: d.after for d in operation.differences}
+    renamed = dict.fromkeys(_MARK, "owner")
+    fields = {renamed.get(d.field, d.field): d.after for d in operation.differences}
     own = _bridge_settings(fields)
     common = _settings(fields, operation.owner)
     if common:
@@ -141,7 +144,7 @@ def _fields_of(differences: Iterable[Difference], *, peer: bool) -> dict[str, ob
     """What differs on one end, by the names that the first end has for it."""
     prefix = "peer_" if peer else ""
     own = {f"{prefix}{name}": name for name in ("mtu", "up", "mac", "name", "master")}
-    own["owner"] = "owner"
+    own |= dict.fromkeys(_MARK, "owner")
     return {own[d.field]: d.after for d in differences if d.field in own}
 
 

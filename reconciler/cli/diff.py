@@ -30,6 +30,7 @@ from reconciler.manifest.problem import printable
     envvar="RECONCILER_AGAINST",
     help="Compare with a recorded host (see snapshot) instead of this one; needs no privilege.",
 )
+@options.places
 def command(
     paths: tuple[str, ...],
     set_name: str,

@@ -27,6 +27,7 @@ from reconciler.objects.directory import NETNS_NAMES
 @options.set_name
 @click.argument("container")
 @click.argument("argv", metavar="[--] CMD...", nargs=-1, required=True, type=click.UNPROCESSED)
+@options.places
 def command(set_name: str, container: str, argv: tuple[str, ...]) -> int:
     """Run a command in a container's namespace, with its hostname, hosts and resolv.conf.
 

@@ -13,6 +13,7 @@ import rich_click as click
 F = TypeVar("F", bound=Callable[..., Any])
 
 RUN_DIR = Path("/run/reconciler")
+STATE_DIR = Path("/var/lib/reconciler")
 _SET = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
@@ -90,4 +91,25 @@ def changing(function: F) -> F:
         help="Take over what is in the way and not ours.",
     )
     wrapped: F = prune(adopt(function))
+    return wrapped
+
+
+def _unused(name: str, default: Path) -> Callable[[F], F]:
+    return click.option(
+        f"--{name}-dir",
+        type=click.Path(path_type=Path),
+        default=default,
+        envvar=f"RECONCILER_{name.upper()}_DIR",
+        expose_value=False,
+        hidden=True,
+    )
+
+
+state_dir = _unused("state", STATE_DIR)
+"""Where journal and history will lie; nothing is kept there yet."""
+
+
+def places(function: F) -> F:
+    """Where things lie, for commands that need none of it: every command takes the same flags."""
+    wrapped: F = _unused("run", RUN_DIR)(state_dir(function))
     return wrapped

@@ -15,6 +15,7 @@ from reconciler.objects.topology import Interface, Topology, draw
 
 @click.command("show")
 @options.output("text", "json", "mermaid", "dot")
+@options.places
 def command(output: str) -> int:
     """Show bridges with their ports, containers with their addresses and routes, and links.
 

@@ -16,6 +16,7 @@ from reconciler.host.recorded import render_snapshot
 
 @click.command("snapshot")
 @options.set_name
+@options.places
 def command(set_name: str) -> int:
     """Print everything observed, as JSON, for `diff --against` and for bug reports.
 

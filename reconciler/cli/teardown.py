@@ -31,6 +31,7 @@ from reconciler.host.privilege import require_admin
 )
 @options.output("text", "json")
 @options.run_dir
+@options.state_dir
 def command(set_name: str, all_sets: bool, output: str, run_dir: Path) -> int:
     """Remove all that we own, and nothing else. Needs no manifests.
 

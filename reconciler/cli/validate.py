@@ -21,6 +21,7 @@ VERSION = 1
 @options.paths
 @options.allow_empty
 @options.output("text", "json", "github")
+@options.places
 def command(paths: tuple[str, ...], allow_empty: bool, output: str) -> int:
     """Read and check manifests; needs no privilege and no kernel.
 

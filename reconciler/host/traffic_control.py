@@ -16,7 +16,7 @@ from reconciler.formats.link import LinkMessage
 from reconciler.host.kernel import Kernel, OperationError
 from reconciler.host.namespaces import inside
 from reconciler.host.refusal import KernelRefusal
-from reconciler.objects.qdisc import HANDLE, NOBODYS, TBF, Qdisc, QdiscMessage
+from reconciler.objects.qdisc import BITS, HANDLE, NOBODYS, TBF, Qdisc, QdiscMessage
 
 TC_H_ROOT = 0xFFFFFFFF  # linux/pkt_sched.h
 _TICK = 64e-9  # seconds, PSCHED_SHIFT of net/pkt_sched.h
@@ -58,7 +58,7 @@ def write_qdisc(kernel: Kernel, qdisc: Qdisc) -> None:
             index=index,
             parent=TC_H_ROOT,
             handle=HANDLE,
-            rate=qdisc.rate,
+            rate=(qdisc.rate or 0) // BITS,
             burst=qdisc.burst,
             limit=qdisc.limit,
         )

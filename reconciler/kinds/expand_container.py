@@ -17,6 +17,7 @@ from reconciler.kinds.expand_names import expand_names
 from reconciler.kinds.firewall_access import expand_access
 from reconciler.kinds.firewall_ports import expand_ports
 from reconciler.kinds.places import netns_of
+from reconciler.kinds.publication import publishing_interface
 from reconciler.kinds.roles import gateway_interface
 from reconciler.manifest.resource import Resource
 from reconciler.objects import Address, Namespace, Route, Sysctl, Veth
@@ -80,13 +81,29 @@ def _interface(
         peer_up=True,
         peer_mac=interface.mac or _mac(name, device, addresses, assignment.set_name),
         master=bridge.device_name,
-        hairpin=bool(bridge.hairpin),
+        hairpin=_hairpin(name, interface, assignment),
         # Without a firewall it is the bridge itself that keeps its ports apart.
         isolated=not bridge.icc and not bridge.iptables,
         after=assignment.walls.get(interface.bridge, ()),
     )
     for address in addresses:
         yield Address(netns, device, address)
+
+
+def _hairpin(name: str, interface: InterfaceSpec, assignment: Assignment) -> bool:
+    """As needed: a container reaches its own published port by the host's address.
+
+    Where bridged frames pass the firewall (net.bridge.bridge-nf-call-iptables), its packet is led
+    back to the port of the bridge that it came from, and that must let it through.
+    """
+    bridge = assignment.bridge(interface.bridge)
+    if bridge.hairpin is not None:
+        return bridge.hairpin
+    resource = assignment.catalog.get("Container", name)
+    if resource is None or not assignment.ports.get(name):
+        return False
+    spec = cast("Container", resource.spec)
+    return publishing_interface(assignment.catalog, spec) == interface
 
 
 def _mac(name: str, interface: str, addresses: tuple[IPInterface, ...], set_name: str) -> str:

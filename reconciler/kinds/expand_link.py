@@ -59,7 +59,7 @@ def expand_link(resource: Resource, assignment: Assignment) -> Iterator[KernelOb
     for end, other in ((a, b), (b, a)):
         if spec.rate is not None:
             # What an end sends is one direction, so that both ends shape both.
-            yield token_bucket(end.netns, end.device, spec.rate // 8, end.mtu)
+            yield token_bucket(end.netns, end.device, spec.rate, end.mtu)
         yield from _addresses(end)
         yield from _routes(end, other)
 

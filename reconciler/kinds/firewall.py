@@ -81,6 +81,10 @@ def mode_of(spec: Bridge, family: int) -> str:
 def _scaffold(family: int) -> Iterator[KernelObject]:
     for table, chain, matches, target in HOOKS:
         yield FirewallChain(family, table, target)
+        if family == 4 and chain == "PREROUTING" and table == "nat":
+            # From the network nobody has a port bound to loopback, even where some program lets
+            # its device carry such packets (route_localnet).
+            matches = ("!", "-d", TO_LOOPBACK, *matches)
         yield make_jump((family, table, chain), (*matches, "-j", target), (0,))
     for number, section in enumerate(SECTIONS):
         yield FirewallChain(family, "filter", section)
@@ -91,8 +95,9 @@ def _filter(spec: Bridge, gateway: IPInterface, writer: Writer) -> Iterator[Kern
     device = spec.device_name
     if spec.internal:
         yield from _internal(spec, gateway, writer)
-    else:
-        answers = f"-o {device} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
+    if not spec.internal or not spec.icc:
+        within = f"-i {device} " if spec.internal else ""
+        answers = f"{within}-o {device} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
         yield writer.rule("filter", "RC-CT", answers, (device,))
         yield from _entrance(spec, writer)
     yield from _exits(spec, writer)
@@ -123,12 +128,16 @@ def _entrance(spec: Bridge, writer: Writer) -> Iterator[KernelObject]:
     chain = entrance_chain(device)
     yield writer.chain("filter", chain)
     yield writer.rule("filter", "RC-IN", f"-o {device} -j {chain}", (device,))
+    if spec.internal:  # nothing comes in; what is linked may talk
+        yield writer.chain("filter", access_chain(device))
+        yield writer.rule("filter", chain, f"-j {access_chain(device)}", (3,))
+        return
     mode = mode_of(spec, family)
     if mode == "nat-unprotected":
         yield writer.rule("filter", chain, f"! -i {device} -j ACCEPT", (0,))
     if mode == "routed":
         protocol = "icmp" if family == 4 else "ipv6-icmp"
-        yield writer.rule("filter", chain, f"-p {protocol} -j ACCEPT", (1,))
+        yield writer.rule("filter", chain, f"! -i {device} -p {protocol} -j ACCEPT", (1,))
     else:
         opened = "-m conntrack --ctstate DNAT -j ACCEPT"
         yield writer.rule("filter", chain, opened, (2,), "published ports")
@@ -148,11 +157,22 @@ def _exits(spec: Bridge, writer: Writer) -> Iterator[KernelObject]:
         case True, True:
             found = [f"{among} -j ACCEPT"]
         case False, False:
-            found = [f"{among} -j DROP", f"{away} -j ACCEPT"]
+            found = [*_neighbours(writer, among), f"{among} -j DROP", f"{away} -j ACCEPT"]
         case _:
-            found = [f"{among} -j DROP"]
+            found = [*_neighbours(writer, among), f"{among} -j DROP"]
     for number, words in enumerate(found):
         yield writer.rule("filter", "RC-OUT", words, (device, number))
+
+
+def _neighbours(writer: Writer, among: str) -> list[str]:
+    """Let containers that may not talk find each other's MACs: a link would come to nothing.
+
+    ARP does not pass here, but IPv6 asks by ICMP (RFC 4861, 4.3 and 4.4).
+    """
+    if writer.family == 4:
+        return []
+    kinds = ("neighbour-solicitation", "neighbour-advertisement")
+    return [f"{among} -p ipv6-icmp --icmpv6-type {kind} -j ACCEPT" for kind in kinds]
 
 
 def _nat(spec: Bridge, gateway: IPInterface, writer: Writer) -> Iterator[KernelObject]:
@@ -169,9 +189,13 @@ def _nat(spec: Bridge, gateway: IPInterface, writer: Writer) -> Iterator[KernelO
 
 
 def _raw(spec: Bridge, gateway: IPInterface, writer: Writer) -> Iterator[KernelObject]:
-    """Nobody routes straight at a container, and no container at the host's loopback."""
+    """Nobody routes straight at a container, and no container at the host's loopback.
+
+    Without masquerading a container is answered by its own address, which cannot be told apart
+    here: then the filter alone keeps out what no container has asked for.
+    """
     device = spec.device_name
-    if mode_of(spec, gateway.version) == "nat":
+    if mode_of(spec, gateway.version) == "nat" and spec.masquerade:
         chain = f"RC-RAW-{device}"
         yield writer.chain("raw", chain)
         around = f"-d {gateway.network} ! -i {device} -j {chain}"

@@ -79,11 +79,11 @@ def _openings(resource: Resource, assignment: Assignment) -> Iterator[Opening]:
         return
     for interface in spec.attachments:
         bridge = assignment.bridge(interface.bridge)
-        if not bridge.iptables or bridge.internal:
+        if not bridge.iptables:
             continue
         for address in assignment.addresses[netns, interface.name or ""]:
             family = address.version
-            if mode_of(bridge, family) == "routed":
+            if mode_of(bridge, family) == "routed" and not bridge.internal:
                 yield from _published(resource.name, bridge, address.ip, assignment)
             if not bridge.icc:
                 yield from _linked(spec, bridge, address.ip, interface.bridge, assignment)

@@ -64,7 +64,7 @@ def _check_mtu(spec: Link, endpoint: Endpoint, location: Location) -> Iterator[F
 
 
 def _check_rate(spec: Link) -> Iterator[Finding]:
-    if spec.rate is not None and not RATE_MIN <= spec.rate // 8 <= RATE_MAX:
+    if spec.rate is not None and not RATE_MIN <= spec.rate <= RATE_MAX:
         message = "is more or less than the kernel's token bucket can hold back"
         yield Finding(("rate",), message, "write one from 8kbit to 34gbit")
 

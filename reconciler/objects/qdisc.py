@@ -25,8 +25,9 @@ TBF = "tbf"
 NOBODYS = frozenset({"", "noop", "noqueue"})
 """What a pair has where nobody put anything."""
 
-RATE_MIN, RATE_MAX = 1000, 2**32 - 1
-"""Bytes a second: slower, and the burst would last longer than the kernel counts ticks (32 bits);
+BITS = 8  # in the byte that the kernel counts in
+RATE_MIN, RATE_MAX = 1000 * BITS, (2**32 - 1) * BITS
+"""Bits a second. Slower, and the burst would last longer than the kernel counts ticks (32 bits);
 faster, and the number does not fit into `struct tc_ratespec`."""
 ETH_HLEN = 14  # linux/if_ether.h: the kernel counts the header as well
 LATENCY = 50_000
@@ -46,7 +47,7 @@ class Qdisc:
     netns: str
     device: str
     rate: int | None = None
-    """Bytes a second, headers of Ethernet included."""
+    """Bits a second, headers of Ethernet included; a multiple of eight."""
     burst: int | None = None
     """Bytes that may leave at once, a multiple of the grain."""
     limit: int | None = None
@@ -91,14 +92,15 @@ def token_bucket(netns: str, device: str, rate: int, mtu: int) -> Qdisc:
     Args:
         netns: Where.
         device: What.
-        rate: Bytes a second.
+        rate: Bits a second.
         mtu: Of the device. A frame larger than the burst would never be sent; what is larger
             because its sender leaves cutting to the device (GSO) is cut to the MTU first.
     """
-    grain = _grain(rate)
-    least = max(BURST_MIN, mtu + ETH_HLEN + grain, rate * BURST_TIME // _SECOND)
+    speed = rate // BITS
+    grain = _grain(speed)
+    least = max(BURST_MIN, mtu + ETH_HLEN + grain, speed * BURST_TIME // _SECOND)
     burst = -(-least // grain) * grain
-    return Qdisc(netns, device, rate, burst, burst + rate * LATENCY // _SECOND)
+    return Qdisc(netns, device, speed * BITS, burst, burst + speed * LATENCY // _SECOND)
 
 
 def parse_qdisc(netns: str, device: str, message: QdiscMessage) -> Qdisc:
@@ -107,9 +109,9 @@ def parse_qdisc(netns: str, device: str, message: QdiscMessage) -> Qdisc:
         return Qdisc(netns, device, kind=message.kind)
     grain = _grain(message.rate)
     burst = (message.burst + grain // 2) // grain * grain
-    return Qdisc(netns, device, message.rate, burst, message.limit)
+    return Qdisc(netns, device, message.rate * BITS, burst, message.limit)
 
 
-def _grain(rate: int) -> int:
-    """To which power of two a burst is rounded: four microseconds of the rate, 1 KiB at least."""
-    return max(_GRAIN_MIN, 1 << (4 * rate // _SECOND).bit_length())
+def _grain(speed: int) -> int:
+    """To which power of two a burst is rounded: 1 KiB, or what leaves in 4 µs (bytes a second)."""
+    return max(_GRAIN_MIN, 1 << (4 * speed // _SECOND).bit_length())

@@ -16,12 +16,17 @@ from reconciler.cli.shell import line, write
 from reconciler.core.diff import Difference
 from reconciler.core.object import KernelObject, Owner
 from reconciler.core.plan import Operation, Plan, Verb
+from reconciler.core.state import State
 from reconciler.objects import (
     OBJECTS,
     Address,
     BridgeDevice,
     Directory,
     File,
+    FirewallChain,
+    FirewallJump,
+    FirewallRule,
+    Listener,
     Namespace,
     OtherDevice,
     Port,
@@ -31,6 +36,7 @@ from reconciler.objects import (
     Veth,
 )
 from reconciler.objects.marks import group_number
+from reconciler.objects.rule import make_jump, make_rule
 
 OWNER = Owner("default", "Container/web1")
 MARK = "alias 'reconciler default Container/web1'"
@@ -48,7 +54,7 @@ DIRECT = Route("/run/x y", ip_network("10.9.0.2/32"), "x0", direct=True, metric=
 SWITCH = Sysctl("web1", "net.ipv4.conf.eth0/1.rp_filter", "2")
 RANGE = Sysctl("", "net.ipv4.ping_group_range", "0 100")
 PORT = Port("", "nic0", "br0")
-BUCKET = Qdisc("web1", "eth0", rate=1_250_000, burst=16_384, limit=78_884)
+BUCKET = Qdisc("web1", "eth0", rate=10_000_000, burst=16_384, limit=78_884)
 FOLDER = Directory("/etc/netns/web1")
 HOSTS = File("/etc/netns/web1", "hosts", "127.0.0.1 localhost\n")
 LINK = File("/etc/netns/web1", "hosts", target="../.shared/hosts")
@@ -83,6 +89,13 @@ CASES: list[tuple[Verb, KernelObject, tuple[Difference, ...], list[str]]] = [
         "ip link set dev br0 type bridge nf_call_ip6tables 0",
     ]),
     (SET, BRIDGE, (change("owner", "Bridge/br0"),), [f"ip link set dev br0 {MARK} {GROUP}"]),
+    (SET, BRIDGE, (change("owner", "x"), change("keep", False)), [
+        f"ip link set dev br0 {MARK} {GROUP}",
+    ]),
+    (SET, VETH, (change("keep", False),), [
+        f"ip link set dev v0 {MARK} {GROUP}",
+        f"ip -n web1 link set dev eth0 {MARK} {GROUP}",
+    ]),
     (DELETE, BRIDGE, (), ["delete ip link delete dev br0"]),
     (ADD, VETH, (), [
         (f"ip link add name v0 mtu 1500 up master br0 {GROUP} type veth peer name eth0"
@@ -205,10 +218,101 @@ def test_an_operation_is_written_as_an_administrator_would_type_it(
 def test_every_type_of_object_is_written_by_every_verb_that_it_knows():
     tried = {(type(item), verb) for verb, item, _, _ in CASES}
 
-    never_made = {(OtherDevice, ADD), (OtherDevice, SET)}
+    never_made = {(OtherDevice, ADD), (OtherDevice, SET), *((Listener, verb) for verb in Verb)}
     # What is changed by the command that adds it has no case of its own.
     same = {(kind, SET) for kind in (Address, Directory, File, Port, Qdisc, Route, Sysctl)}
-    assert {(kind, verb) for kind in OBJECTS for verb in Verb} - tried <= never_made | same
+    apart = {(kind, verb) for kind in FIREWALL_TYPES for verb in Verb}  # see below
+    assert {(kind, verb) for kind in OBJECTS for verb in Verb} - tried <= never_made | same | apart
+
+
+FIREWALL_TYPES = (FirewallChain, FirewallRule, FirewallJump)
+SNAT, USER = FirewallChain(4, "nat", "RC-SNAT"), FirewallChain(6, "filter", "RC-USER")
+JUMP = make_jump((4, "nat", "POSTROUTING"), ("-j", "RC-SNAT"), (0,))
+RULES = [
+    make_rule(
+        (4, "nat", "RC-SNAT"), ("-s", f"10.{number}.0.0/24", "-j", "MASQUERADE"), OWNER[:2],
+        order=(number,),
+    )
+    for number in range(4)
+]  # fmt: skip
+
+
+def firewall(
+    operations: list[Operation],
+    desired: list[KernelObject],
+    observed: tuple[KernelObject, ...] = (),
+) -> list[str]:
+    """The lines of the script's firewall."""
+    plan = Plan(tuple(operations), State.of((item, OWNER) for item in desired))
+    there = State.of((item, OWNER) for item in observed)
+    lines = "\n".join(render_commands(plan, "default", there)).splitlines()
+    return lines[lines.index("# Firewall: every rule says whose it is") + 1 :]
+
+
+def test_a_new_firewall_is_written_in_one_piece_and_in_the_order_of_its_rules():
+    wanted = [SNAT, JUMP, *RULES]
+
+    found = firewall([Operation(ADD, item, OWNER) for item in reversed(wanted)], wanted)
+
+    assert found == [
+        "iptables-restore --noflush --wait <<'END'",
+        "*nat",
+        ":RC-SNAT - [0:0]",
+        *(f"-A RC-SNAT {rule.text}" for rule in RULES),
+        f"-I POSTROUTING 1 {JUMP.text}",
+        "COMMIT",
+        "END",
+    ]
+
+
+def test_rules_are_written_by_their_numbers_among_those_that_are_there():
+    there = tuple(replace(rule, order=(n,)) for n, rule in enumerate((RULES[0], RULES[2])))
+    operations = [Operation(ADD, RULES[1], OWNER), Operation(DELETE, there[1], OWNER)]
+
+    found = firewall(operations, [SNAT, JUMP, *RULES[:2]], (SNAT, JUMP, *there))
+
+    assert found[2:-2] == [f"-R RC-SNAT 2 {RULES[1].text}"]
+
+
+def test_what_goes_later_is_found_where_the_first_part_of_the_script_has_put_it():
+    """The firewall comes before the devices, and what protects goes after them."""
+    there = tuple(replace(rule, order=(n,)) for n, rule in enumerate((RULES[0], RULES[2])))
+    operations = [
+        Operation(ADD, RULES[1], OWNER),
+        Operation(ADD, BRIDGE, OWNER),
+        Operation(DELETE, there[1], OWNER),
+    ]
+
+    found = firewall(operations, [SNAT, JUMP, *RULES[:2]], (SNAT, JUMP, *there))
+
+    edits = [text for text in found if text.startswith("-")]
+    assert edits == [f"-A RC-SNAT {RULES[1].text}", "-D RC-SNAT 2"]
+
+
+def test_a_jump_that_strangers_stand_before_is_put_first_again():
+    there = replace(JUMP, misplaced=True, text=f"{JUMP.text} --as-saved")
+    operations = [Operation(SET, JUMP, OWNER, (change("misplaced", False),), before=there)]
+
+    found = firewall(operations, [SNAT, JUMP], (SNAT, there))
+
+    assert found[2:-2] == [
+        f"-D POSTROUTING {there.text}",
+        f"-I POSTROUTING 1 {JUMP.text}",
+    ]
+
+
+def test_the_administrator_s_chain_is_made_without_emptying_one_that_is_there():
+    found = firewall([Operation(ADD, USER, OWNER)], [USER])
+
+    assert found == ["try ip6tables -w -t filter -N RC-USER"]
+
+
+def test_a_chain_that_goes_is_emptied_and_deleted():
+    operations = [Operation(DELETE, item, OWNER) for item in (SNAT, JUMP)]
+
+    found = firewall(operations, [], (SNAT, JUMP, RULES[0]))
+
+    assert found[2:-2] == [f"-D POSTROUTING {JUMP.text}", "-F RC-SNAT", "-X RC-SNAT"]
 
 
 @pytest.mark.parametrize(

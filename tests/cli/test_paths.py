@@ -1,6 +1,7 @@
 """PATH: which manifests are read, and what happens when one cannot be."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -153,7 +154,17 @@ def test_a_link_to_itself_is_an_error(manifests):
     assert call("validate", manifests).code == 1
 
 
-def test_a_named_pipe_does_not_hold_everything_up(manifests):
+@pytest.fixture
+def impatient():
+    """Whoever waits for more than a few seconds is interrupted."""
+    former = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.alarm(10)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, former)
+
+
+def test_a_named_pipe_does_not_hold_everything_up(manifests, impatient):
     os.mkfifo(manifests.folder / "pipe.yaml")
 
     assert "pipe.yaml: not a regular file" in call("validate", manifests).stderr
@@ -161,7 +172,7 @@ def test_a_named_pipe_does_not_hold_everything_up(manifests):
 
 
 @pytest.mark.parametrize("device", ["/dev/zero", "/dev/null", "/dev/tty"])
-def test_a_device_is_no_manifest(device):
+def test_a_device_is_no_manifest(device, impatient):
     assert call("validate", device).code == 1
 
 

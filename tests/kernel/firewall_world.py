@@ -25,7 +25,7 @@ from tests.world import Host, Namespace, inside
 PATIENCE = 2.0  # seconds for what must be open, on a busy machine
 SILENCE = 0.35  # seconds in which what must be shut could have answered
 AGAIN = 0.25  # seconds after which a datagram is sent once more: the first waits for a neighbour
-AT_ONCE = 400  # sockets
+AT_ONCE = 3000  # sockets
 
 BACKENDS = ("nft", "legacy")
 PROGRAMS = tuple(

@@ -58,6 +58,7 @@ NETS = {
     "nomasq": Net(10, "masquerade: false", masquerade=False),
     "bound": Net(11, "bindAddress: 203.0.113.2"),
     "mixed": Net(12, "mode: {ipv6: routed}", mode6="routed"),
+    "strict": Net(13, "mode: routed, icc: false", "routed", "routed", icc=False),
 }
 """By name of the bridge."""
 
@@ -93,8 +94,9 @@ BOXES = {
     "i3": Box("noicc", 4),
     "t1": Box("inner", 2),
     "t2": Box("inner", 3),
-    "h1": Box("hush", 2),
-    "h2": Box("hush", 3),
+    "h1": Box("hush", 2, spec="expose: [80, 80/udp]"),
+    "h2": Box("hush", 3, spec="links: [h1]"),
+    "h3": Box("hush", 4),
     "p1": Box("plain", 2),
     "p2": Box("plain", 3),
     "q1": Box("apart", 2),
@@ -102,7 +104,11 @@ BOXES = {
     "k1": Box("nomasq", 2, 8051),
     "b1": Box("bound", 2, 8061),
     "x1": Box("mixed", 2, 8071),
+    "y1": Box("strict", 2, 8081),
+    "y2": Box("strict", 3),
 }
+LINKED = {("i2", "i1"), ("h2", "h1")}
+"""Who may reach whose PUBLISHED in spite of `icc: false`."""
 MORE_PORTS = {"n1": ("127.0.0.2:8101:80", "203.0.113.2:8102:80", "'[2001:db8:113::2]:8103:80'")}
 
 
@@ -136,6 +142,8 @@ class Table:
     uplink: Uplink
     forwards: bool
     """What nobody speaks of is forwarded."""
+    bridged: bool
+    """What containers of one bridge say to each other passes the firewall, whoever wants it."""
 
     def ways(self) -> Iterator[Way]:
         for family in (4, 6):
@@ -160,18 +168,15 @@ class Table:
             return True
         here = NETS[BOXES[source].net] if source in BOXES else None
         if here is there:
-            return there.icc or (source, name, port) == ("i2", "i1", PUBLISHED)
+            passes = there.walls or self.forwards or not self.bridged
+            return (passes and there.icc) or ((source, name) in LINKED and port == PUBLISHED)
         if there.internal or (here and here.internal):
             return False
         if not there.walls:
             return self.forwards or bool(here and here.walls)
-        match there.mode(family):
-            case "nat":
-                return False
-            case "nat-unprotected":
-                return self.forwards or here is None or here.walls or True
-            case _:
-                return port is None or (port == PUBLISHED and BOXES[name].port is not None)
+        if there.mode(family) == "routed":
+            return port is None or (port == PUBLISHED and BOXES[name].port is not None)
+        return there.mode(family) == "nat-unprotected"
 
     # -------------------------------------------------------------- from containers to the world
 
@@ -262,11 +267,55 @@ def settle(host: Host, backend: str, lines: tuple[str, ...]) -> dict[str, Namesp
 SERVICES = tuple((protocol, port) for protocol in ("tcp", "udp") for port in (PUBLISHED, CLOSED))
 
 
+BRIDGED = ("net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables")
+
+
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_who_reaches_whom(host: Host, backend: str, policy: str):
+    """With the host-wide switch for bridged frames on and off: containers must not notice."""
     places = settle(host, backend, POLICIES[policy])
-    table = Table(Uplink(places[REMOTE]), forwards=policy == "accept")
+    wrong = []
     with serve(places, SERVICES):
-        wrong = walk(table.ways(), places)
+        for bridged in (True, False):
+            for name in BRIDGED:
+                facts.set_sysctl(name, str(int(bridged)))
+            table = Table(Uplink(places[REMOTE]), policy == "accept", bridged)
+            wrong += [f"bridged {bridged}: {line}" for line in walk(table.ways(), places)]
     assert not wrong, f"{len(wrong)} ways: " + "\n".join(wrong)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_port_bound_to_loopback_is_not_reached_from_the_network(host: Host, backend: str):
+    """Not even where another program lets the uplink carry 127.0.0.0/8, as kube-proxy does."""
+    choose_backend(host, backend)
+    uplink = host.uplink()
+    host.manifests.write(
+        "a.yaml",
+        bridge("addresses: [10.1.0.1/24]")
+        + container("bridge: br0, publish: ['127.0.0.2:8101:80', '127.0.0.2:8101:80/udp', 8001:80]")
+        + container(name="c2")
+        + bridge("addresses: [10.2.0.1/24]", "br1")
+        + container("bridge: br1", "m1"),
+    )
+    converge(host)
+    facts.set_sysctl("net.ipv4.conf.uplink0.route_localnet", "1")
+    places = {name: host.netns(name) for name in ("c1", "c2", "m1")} | {REMOTE: uplink.remote}
+    for name, gateway in {"c2": "10.1.0.1", "m1": "10.2.0.1", REMOTE: uplink.host4}.items():
+        places[name].ip("addr del 127.0.0.1/8 dev lo")
+        facts.set_sysctl("net.ipv4.conf.eth0.route_localnet", "1", places[name])
+        places[name].ip(f"route add 127.0.0.0/8 via {gateway} dev eth0")
+    places[HOST] = HERE
+    ways = [
+        Way(source, f"127.0.0.{number}", protocol, port, "c1" if source == HOST else None)
+        for source in (HOST, REMOTE, "c2", "m1")
+        for protocol in ("tcp", "udp")
+        for number, port in ((2, 8101), (1, 8001))
+        if (protocol, port) != ("udp", 8001)
+    ]
+    # The probes are right: what listens on the host itself is there to be reached.
+    ways.append(Way(REMOTE, "127.0.0.2", "tcp", CLOSED, HOST))
+
+    with serve(places, SERVICES):
+        wrong = walk(ways, places)
+    assert not wrong, "\n".join(wrong)

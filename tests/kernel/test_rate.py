@@ -141,7 +141,7 @@ def test_a_rate_is_part_of_a_snapshot(host: Host):
     recorded = host.manifests.folder.parent / "recorded.json"
     recorded.write_text(snapshot.stdout)
     found = [o for o in json.loads(snapshot.stdout)["objects"] if o["type"] == "Qdisc"]
-    assert [(o["device"], o["rate"]) for o in found] == [("x0", 1_250_000), ("y0", 1_250_000)]
+    assert [(o["device"], o["rate"]) for o in found] == [("x0", 10_000_000), ("y0", 10_000_000)]
 
     same = host.reconciler("diff", "--against", recorded, host.manifests)
     host.manifests.write("all.yaml", cable("rate: 20mbit"))

@@ -13,6 +13,7 @@ from reconciler.core.state import State
 from reconciler.host.fake import FakeHost
 from reconciler.objects import Address, BridgeDevice, Namespace, OtherDevice, Route, Sysctl, Veth
 from reconciler.objects.keys import IPV6_SWITCH, device_key
+from reconciler.objects.qdisc import token_bucket
 
 SET = "default"
 BRIDGES = ("b0", "b1", "b2")
@@ -147,6 +148,7 @@ def _link(a: str, b: str) -> Iterator[KernelObject]:
     yield Veth(a, left, b, right, mtu=1500, peer_mtu=1500, up=True, peer_up=True)
     ends = ((a, left, "1", "2"), (b, right, "2", "1"))
     for netns, device, mine, theirs in ends:
+        yield token_bucket(netns, device, 10_000_000, 1500)
         address = Address(netns, device, ip_interface(f"192.0.2.{mine}/32"))
         yield address
         yield Route(
@@ -219,6 +221,8 @@ _CHANGES = (
     ("mounted", [False]),
     ("value", ["7"]),
     ("via", [ip_address("10.0.0.1")]),
+    ("rate", [8_000]),
+    ("kind", ["pfifo"]),
 )
 
 
