@@ -51,7 +51,8 @@ def render_tree(topology: Topology) -> Iterator[str]:
         yield from _branches(list(ports))
     for space in topology.spaces:
         yield "  ".join(_title(space.owner or "Not ours", space.name))
-        yield from _branches([_interface(end) for end in space.interfaces], space.routes)
+        notes = [*space.routes, *(f"port {port}" for port in space.ports)]
+        yield from _branches([_interface(end) for end in space.interfaces], notes)
     for a, b in topology.cables:
         yield a.owner
         yield from _branches([_end(a), _end(b)])

@@ -8,7 +8,14 @@ from dataclasses import dataclass, field
 
 from reconciler.core.object import HOST, Owner
 from reconciler.core.state import State
-from reconciler.objects import Address, BridgeDevice, Namespace, Route, Veth
+from reconciler.objects import (
+    Address,
+    BridgeDevice,
+    FirewallRule,
+    Namespace,
+    Route,
+    Veth,
+)
 
 Place = tuple[str, str]
 """Namespace and device name."""
@@ -53,6 +60,8 @@ class Space:
     owner: str
     interfaces: tuple[Interface, ...]
     routes: tuple[str, ...]
+    ports: tuple[str, ...] = ()
+    """Published ones, as ``8080->80/tcp``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,9 +166,21 @@ def _spaces(index: _Index) -> tuple[Space, ...]:
                 )
             ),
             tuple(sorted(routes[name])),
+            _ports(_owner(state.owners.get(Namespace(name).key)), state),
         )
         for name in sorted(names)
     )
+
+
+def _ports(owner: str, state: State) -> tuple[str, ...]:
+    """What the rules of its published ports say; those of IPv4 and IPv6 say the same."""
+    found = {
+        item.what
+        for key, item in state.objects.items()
+        if isinstance(item, FirewallRule) and "->" in item.what
+        if owner and state.owners[key].resource == owner
+    }
+    return tuple(sorted(found))
 
 
 def _cables(pairs: Iterable[Veth], index: _Index) -> Iterable[tuple[Interface, Interface]]:

@@ -319,3 +319,72 @@ def test_a_port_bound_to_loopback_is_not_reached_from_the_network(host: Host, ba
     with serve(places, SERVICES):
         wrong = walk(ways, places)
     assert not wrong, "\n".join(wrong)
+
+
+def resolve(host: Host, container_name: str, name: str) -> set[str]:
+    """The addresses that a name has in a container."""
+    done = host.run("ip", "netns", "exec", container_name, "getent", "ahosts", name, check=False)
+    return {line.split()[0] for line in done.stdout.splitlines()}
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_link_lasts_through_a_new_address_and_ends_with_its_line(host: Host, backend: str):
+    choose_backend(host, backend)
+    network = bridge('addresses: [10.1.0.1/24, "fd00:1::1/64"], icc: false')
+
+    def write(number: int, links: str) -> None:
+        own = f"bridge: br0, addresses: [10.1.0.{number}, 'fd00:1::{number}']"
+        db = container(f"{own}, expose: [80, 81/udp]", "db")
+        web = container(f"bridge: br0{links}", "web") + container(name="other")
+        host.manifests.write("a.yaml", network + db + web)
+        converge(host)
+
+    def ways(number: int, *, linked: bool) -> list[Way]:
+        exposed = {("tcp", PUBLISHED), ("udp", CLOSED)} if linked else set()
+        there = (f"10.1.0.{number}", f"fd00:1::{number}")
+        return [
+            Way(name, address, *port, "db" if name == "web" and port in exposed else None)
+            for name in ("web", "other")
+            for address in there
+            for port in SERVICES
+        ] + [Way("db", address, "tcp", PUBLISHED) for address in ("10.1.0.20", "fd00:1::20")]
+
+    write(9, ", addresses: [10.1.0.20, 'fd00:1::20'], links: ['db:database']")
+    places = {name: host.netns(name) for name in ("db", "web", "other")}
+    with serve(places, SERVICES):
+        for number in (9, 77):
+            write(number, ", addresses: [10.1.0.20, 'fd00:1::20'], links: ['db:database']")
+            assert walk(ways(number, linked=True), places) == []
+            for name in ("db", "database"):
+                found = {f"10.1.0.{number}", f"fd00:1::{number}"}
+                assert resolve(host, "web", name) == found
+        write(77, ", addresses: [10.1.0.20, 'fd00:1::20']")
+        assert walk(ways(77, linked=False), places) == []
+        assert resolve(host, "web", "database") == resolve(host, "web", "db") == set()
+
+
+def rules(host: Host) -> list[str]:
+    """Every rule and chain of ours, in both backends."""
+    programs = [f"{name}-{b}-save" for name in ("iptables", "ip6tables") for b in BACKENDS]
+    texts = [host.run(program).stdout for program in programs]
+    return [
+        line
+        for text in texts
+        for line in text.splitlines()
+        if line.startswith("-A") or line.startswith(":RC-")
+    ]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_without_iptables_there_is_not_one_rule(host: Host, backend: str):
+    """From the start, and after there were some; the host's own tables are not even touched."""
+    choose_backend(host, backend)
+    dual = 'addresses: [10.1.0.1/24, "fd00:1::1/64"]'
+    without = bridge(f"{dual}, iptables: false, icc: false")
+    published = container("bridge: br0, publish: ['127.0.0.1:8001:80', 8002:80]")
+
+    for text in (without, bridge(dual), without):
+        host.manifests.write("a.yaml", text + published + container(name="c2"))
+        converge(host)
+        assert bool(rules(host)) == (text != without)
+        assert facts.sysctl("net.ipv4.conf.br0.route_localnet") == str(int(text != without))
