@@ -20,7 +20,7 @@ SourceOf = Callable[[str], str]
 
 _ORDER = (
     *("netns", "device", "port", "qdisc", "address", "route"),
-    *("sysctl", "directory", "file"),
+    *("sysctl", "directory", "file", "chain", "rule"),
 )
 """Types of objects as people think of them: what lives in a thing comes after it."""
 
@@ -71,13 +71,17 @@ def in_order(changes: Iterable[Change]) -> list[Change]:
 def _position(change: Change) -> tuple[object, ...]:
     key = change.key
     rank = _ORDER.index(key.type) if key.type in _ORDER else len(_ORDER)
-    return (
-        _natural(change.owner.resource),
-        rank,
-        key.type,
-        _natural(key.netns),
-        _natural(key.name),
-    )
+    owner = _natural(change.owner.resource)
+    return (owner, rank, key.type, _natural(key.netns), *_place(change))
+
+
+def _place(change: Change) -> tuple[object, ...]:
+    """Sort by name; rules by their place in the chain, for they are named by a hash."""
+    item = change.after or change.before
+    if isinstance(item, FirewallRule | FirewallJump):
+        chain = _natural(f"{item.table} {item.family} {item.chain}")
+        return chain, [(isinstance(part, str), part) for part in item.order], item.identity
+    return (_natural(change.key.name),)
 
 
 def _natural(text: str) -> list[tuple[int, str]]:

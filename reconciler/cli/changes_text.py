@@ -37,9 +37,10 @@ _OBVIOUS = ("not on the host", "no longer declared", "not as declared")
 
 _CHAINS_SHOWN = 3
 _TITLES = {UNKNOWN: "Unfinished, by a run that was killed", "nobody": "Not ours"}
+"""Instead of a resource where there is none."""
 _SHARED = ("Host/",)
 """What several resources have a part in; it is declared by all of them and by none alone."""
-"""Instead of a resource where there is none."""
+_UNITS = {"rate": "bit/s", "burst": "bytes", "limit": "bytes"}
 
 
 def render_text(
@@ -103,7 +104,8 @@ def render_withheld(preview: Preview) -> Iterator[str]:
     kept = [c for c in preview.decision.withheld if c.action is Action.DELETE]
     if kept:
         what = "1 object" if len(kept) == 1 else f"{len(kept)} objects"
-        yield f"Left alone: {what} of this set that nothing here declares (see --prune, and the annotation reconciler/prune)."
+        why = "see --prune, and the annotation reconciler/prune"
+        yield f"Left alone: {what} of this set that nothing here declares ({why})."
     others = {c.owner.resource for c in preview.decision.withheld if c.action is not Action.DELETE}
     if others:
         yield f"Left alone: {', '.join(sorted(others))}, suspended by an annotation."
@@ -170,9 +172,6 @@ def _difference(difference: Difference) -> Iterator[str]:
         yield from (printable(line) for line in lines if line.startswith(("+ ", "- ")))
         return
     yield f"{_words(field)} {_value(field, before)} → {_value(field, after)}".lstrip()
-
-
-_UNITS = {"rate": "bit/s", "burst": "bytes", "limit": "bytes"}
 
 
 def _words(field: str) -> str:

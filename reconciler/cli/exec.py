@@ -82,4 +82,3 @@ def _shared(container: str, set_name: str) -> str:
     if isinstance(spec, Container) and spec.shared_with:
         return _find(spec.shared_with, set_name)
     raise HostError(f"there is no container {container} of set {set_name} here")
-

@@ -15,8 +15,8 @@ from reconciler.agent.source import Loaded, load
 from reconciler.cli.changes_json import render_json
 from reconciler.cli.changes_text import closing_line, render_text, render_withheld
 from reconciler.cli.output import print_json, print_warnings
-from reconciler.cli.report import print_report, render_report
 from reconciler.cli.progress import Progress
+from reconciler.cli.report import print_report, render_report
 from reconciler.core.guard import Limit, check_deletes, count_owned
 from reconciler.core.policy import Policy
 from reconciler.core.state import State
@@ -74,9 +74,7 @@ class Session:
     def expand(self, observed: State) -> State:
         """Say what is desired, given what is there."""
         partial = not self.policy.prune
-        return expand_catalog(
-            self.loaded.catalog, observed, self.options.set_name, partial=partial
-        )
+        return expand_catalog(self.loaded.catalog, observed, self.options.set_name, partial=partial)
 
     def preview(self) -> Preview:
         """Look, and say what would be done."""

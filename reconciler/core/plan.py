@@ -142,9 +142,7 @@ def _in_order(keys: Iterable[Key], desired: State, todo: dict[Key, Change]) -> l
     return list(order)
 
 
-def _make(
-    change: Change, desired: State, observed: State, changing: Container[Key]
-) -> Operation:
+def _make(change: Change, desired: State, observed: State, changing: Container[Key]) -> Operation:
     assert change.after is not None  # noqa: S101 - only deletes lack it, and they are not made
     needs = tuple(key for key in desired.needs(change.after) if key in changing)
     if change.action is Action.UPDATE:

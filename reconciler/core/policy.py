@@ -14,7 +14,6 @@ from reconciler.core.diff import Action, Change, Difference
 from reconciler.core.object import KernelObject, Key, Owner
 from reconciler.core.state import State
 
-
 SHARED = "Host/"
 """Owners that several resources have a part in."""
 
@@ -80,7 +79,8 @@ def _needed_by(
     withheld: Iterable[Change], kept: dict[Key, Change], observed: State
 ) -> list[Change]:
     """Withhold the deletes of what something needs that stays: its bridge, its chain and the way
-    to it."""
+    to it.
+    """
     found: list[Change] = []
     staying = [c.key for c in withheld if c.action is Action.DELETE]
     while staying:

@@ -21,8 +21,6 @@ from reconciler.objects import (
     Directory,
     File,
     FirewallChain,
-    FirewallJump,
-    FirewallRule,
     Namespace,
     OtherDevice,
     Port,
@@ -153,7 +151,9 @@ class FakeHost:
         item = self.objects.get(known)
         if item is None:
             raise Refusal("ENODEV: No such device")
-        fields = {d.field: d.after for d in operation.differences if d.field not in {"owner", "keep"}}
+        fields = {
+            d.field: d.after for d in operation.differences if d.field not in {"owner", "keep"}
+        }
         changed = replace(item, **fields)  # type: ignore[type-var]
         for claim in changed.claims:
             if (other := self._at(claim)) is not None and other != item.key:
@@ -302,9 +302,11 @@ class FakeHost:
             self._drop(lambda o: isinstance(o, Route) and (o.netns, o.device) == (netns, device))
         if not up or (mtu or MIN_IPV6_MTU) < MIN_IPV6_MTU:
             self._drop(
-                lambda o: isinstance(o, Address | Route)
-                and _version(o) == 6
-                and (o.netns, o.device) == (netns, device)
+                lambda o: (
+                    isinstance(o, Address | Route)
+                    and _version(o) == 6
+                    and (o.netns, o.device) == (netns, device)
+                )
             )
 
     def _rename_bridge(self, before: BridgeDevice, name: str) -> None:

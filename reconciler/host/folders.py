@@ -1,4 +1,4 @@
-"""Folders: the names under /etc/netns on disk, read and written so that a kill leaves them whole."""
+"""Folders: the names under /etc/netns on disk, read and written so that a kill leaves no ruin."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _HOSTS_RESOLVERS = ("/etc/resolv.conf", "/run/systemd/resolve/resolv.conf")
 
 
 def read_folders() -> Iterator[FolderDump]:
-    """Read all folders under /etc/netns, whoever made them, and all marks, also without a folder."""
+    """Read all folders under /etc/netns, whoever made them, and marks without a folder."""
     try:
         with os.scandir(NETNS_NAMES) as entries:
             found = sorted(entries, key=lambda entry: entry.name)

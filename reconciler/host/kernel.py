@@ -32,6 +32,11 @@ _OF_DEVICES = {
 }
 
 
+GONE = frozenset({"ENODEV", "ESRCH", "EADDRNOTAVAIL", "ENOENT", "ENXIO"})
+"""Refusals that mean a removal has nothing left to do. ENXIO: the MTU has gone below 1280 since,
+and all of IPv6 with it."""
+
+
 class OperationError(Exception):
     """Why one operation could not be carried out, in the kernel's words."""
 
@@ -132,6 +137,23 @@ class Kernel:
             if reply.refusal is not None:
                 raise OperationError(str(reply.refusal))
         return [reply.payloads for reply in replies]
+
+    def request_removal(self, netns: str, request: Request) -> None:
+        """Send a request that removes something; that it is gone already is no error.
+
+        Raises:
+            OperationError: The kernel refused.
+        """
+        (reply,) = self.at(netns).socket.request([request])
+        if reply.refusal is not None and reply.refusal.name not in GONE:
+            raise OperationError(str(reply.refusal))
+
+    def index_or_none(self, netns: str, name: str) -> int | None:
+        """Find the index of a device by its name; None if there is none."""
+        try:
+            return self.index(netns, name)
+        except OperationError:
+            return None
 
     def write_sysctl(self, netns: str, name: str, value: str) -> None:
         """Set a kernel parameter in a namespace.

@@ -46,7 +46,9 @@ def expand_bridge(resource: Resource, assignment: Assignment) -> Iterator[Kernel
     for port in spec.ports:
         yield OtherDevice(HOST, port, external=True)
         yield Port(HOST, port, device)
-    if spec.iptables and any(address.version == 4 for address in spec.addresses):
+    if any(address.version == 4 for address in spec.addresses):
+        # Also where there is no firewall any more: what was on before must not stay on, without the
+        # rule that keeps containers away from the host's loopback.
         local = any(_from_loopback(port) for port in _published_on(resource.name, assignment))
         parameter = device_parameter("ipv4", device, "route_localnet")
         yield Sysctl(HOST, parameter, str(int(local)), device)

@@ -11,11 +11,11 @@ from reconciler.allocate.names import device_name, mac_address, mac_from_address
 from reconciler.core.object import HOST, KernelObject, Key
 from reconciler.kinds.assignment import Assignment
 from reconciler.kinds.container import Container
-from reconciler.kinds.interface import InterfaceSpec
-from reconciler.kinds.interface import Route as RouteSpec
 from reconciler.kinds.expand_names import expand_names
 from reconciler.kinds.firewall_access import expand_access
 from reconciler.kinds.firewall_ports import expand_ports
+from reconciler.kinds.interface import InterfaceSpec
+from reconciler.kinds.interface import Route as RouteSpec
 from reconciler.kinds.places import netns_of
 from reconciler.kinds.publication import publishing_interface
 from reconciler.kinds.roles import gateway_interface

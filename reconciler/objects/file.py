@@ -46,7 +46,6 @@ class File:
         """Its folder."""
         return (directory_key(self.directory),)
 
-
     @property
     def requires(self) -> tuple[Key, ...]:
         """What it is a link to."""

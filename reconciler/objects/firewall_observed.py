@@ -165,4 +165,3 @@ def _longest_rising(ranks: list[int]) -> set[int]:
         kept.add(position)
         position = before[position]
     return kept
-

@@ -133,9 +133,7 @@ def _devices(
             yield from _ports(dump, owners)
 
 
-def _ports(
-    dump: NamespaceDump, owners: Mapping[tuple[str, int], Owner | None]
-) -> Iterator[Entry]:
+def _ports(dump: NamespaceDump, owners: Mapping[tuple[str, int], Owner | None]) -> Iterator[Entry]:
     """Somebody else's devices in bridges, whose soever."""
     bridges = {link.ifindex: link for link in dump.links if link.kind == "bridge"}
     masters = {

@@ -180,7 +180,7 @@ def test_what_is_withheld_is_counted_and_named():
     found = Preview(State(), State(), Decision((), (deleted(PAIR), suspended)))
 
     assert list(render_withheld(found)) == [
-        "Left alone: 1 object of this set that nothing here declares (--prune deletes them).",
+        "Left alone: 1 object of this set that nothing here declares (see --prune, and the annotation reconciler/prune).",
         "Left alone: Bridge/web, suspended by an annotation.",
     ]
 

@@ -409,7 +409,16 @@ def test_the_shell_reads_every_word_as_it_was(words: list[str]):
 
 @pytest.mark.parametrize(
     "text",
-    ["a\nb\n", "$HOME `date` \\ 'x' \"y\"\n", "no end", "", "END\n", "x\nEND\ny\n", "%s\\n\n", "\n"],
+    [
+        "a\nb\n",
+        "$HOME `date` \\ 'x' \"y\"\n",
+        "no end",
+        "",
+        "END\n",
+        "x\nEND\ny\n",
+        "%s\\n\n",
+        "\n",
+    ],
 )
 def test_a_file_is_written_byte_for_byte(text: str, tmp_path):
     path = tmp_path / "it's a $file"

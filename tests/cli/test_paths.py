@@ -252,5 +252,8 @@ def test_what_is_left_alone_is_said(host):
 
     result = call("diff", host.manifests.folder / "a.yaml")
 
-    assert "of this set that nothing here declares (--prune deletes them)." in result.stdout
+    assert (
+        "of this set that nothing here declares (see --prune, and the annotation reconciler/prune)."
+        in result.stdout
+    )
     assert result.code == 0

@@ -77,9 +77,7 @@ class HostFirewall:
                 errors |= self._write(family, mine, desired)
         return [errors.get(operation.key) for operation in batch]
 
-    def _write(
-        self, family: Family, batch: Sequence[Operation], desired: State
-    ) -> dict[Key, str]:
+    def _write(self, family: Family, batch: Sequence[Operation], desired: State) -> dict[Key, str]:
         failed: dict[Key, str] = {}
         backend = self._backend(family, needed=True)
         assert backend is not None  # noqa: S101 - needed
@@ -92,9 +90,7 @@ class HostFirewall:
             target = make_target(family, [op for op in batch if op.key not in failed], desired)
             found = plan_edits(ruleset, target)
             expected: Saved | None = saved if attempt < STALE_ATTEMPTS else None
-            done = restore(
-                self._programs, family, backend, [edit for edit, _ in found], expected
-            )
+            done = restore(self._programs, family, backend, [edit for edit, _ in found], expected)
             if done.status is Status.DONE:
                 return failed
             if done.status is Status.STALE:

@@ -60,7 +60,7 @@ def make_target(family: int, batch: Sequence[Operation], desired: State) -> Targ
 
 
 def plan_edits(ruleset: Ruleset, target: Target) -> list[tuple[TableEdit, list[Line]]]:
-    """Give the lines for each table that changes, in the order in which they are to be committed."""
+    """Give the lines for each table that changes, in the order in which to commit them."""
     found = []
     for name in TABLES:
         table = ruleset.tables.get(name) or Table(f"*{name}", ())
@@ -83,14 +83,10 @@ def _table(table: Table, name: str, target: Target) -> Iterator[Line]:
             yield from _own_chain(table, name, chain, target)
     for chain in sorted(touched):
         if not chain.startswith(PREFIX):
-            for text in _hooks(table, name, chain, target):
-                yield Line(text)
-    for chain in gone:
-        if chain in table.chains:
-            yield Line(f"-F {chain}")
-    for chain in gone:
-        if chain in table.chains:
-            yield Line(f"-X {chain}")
+            yield from map(Line, _hooks(table, name, chain, target))
+    # All are emptied first: they may jump to each other.
+    there = [chain for chain in gone if chain in table.chains]
+    yield from (Line(f"{verb} {chain}") for verb in ("-F", "-X") for chain in there)
 
 
 def _chains(table: str, keys: Iterable[Key], target: Target) -> list[str]:
