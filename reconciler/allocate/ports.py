@@ -1,8 +1,8 @@
 """Host ports: certain ones as written, the first free of a range, or any free one.
 
 A function of the requests and of what is observed: a port that is in use for the same purpose stays,
-the others get the lowest free one, in the order of names. None is given twice, and none that the
-host keeps for itself (``net.ipv4.ip_local_reserved_ports``) or that a process listens on.
+the others get the lowest free one, in the order of names, ranges first. None is given twice, and none
+that a process listens on, or that the host keeps for itself (``net.ipv4.ip_local_reserved_ports``).
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ def assign_ports(
     current: Mapping[PortRequest, int],
     taken: Mapping[str, Collection[int]],
     local: PortRange = DEFAULT_RANGE,
+    reserved: Collection[int] = frozenset(),
 ) -> dict[PortRequest, int]:
     """Give every request its port.
 
@@ -50,6 +51,8 @@ def assign_ports(
         taken: By protocol, ports that are not to be handed out (written ones are, whatever holds
             them: that is an error for somebody else to find).
         local: Where free ports come from.
+        reserved: Ports that are not given to a request that names none; a range may be reserved
+            just for the containers that name it, and a port in use stays.
 
     Raises:
         PortsExhaustedError: A range has no free port left.
@@ -68,7 +71,11 @@ def assign_ports(
         if port is not None and first <= port <= last and port not in mine:
             given[request] = port
             mine.add(port)
-    _hand_out([r for r in waiting if r not in given], requests, used, local, given)
+    rest = [request for request in waiting if request not in given]
+    _hand_out([r for r in rest if requests[r] is not None], requests, used, local, given)
+    for ports in used.values():
+        ports.update(reserved)
+    _hand_out([r for r in rest if requests[r] is None], requests, used, local, given)
     return given
 
 

@@ -2,8 +2,8 @@
 
 Break what must be rebuilt, make what is missing, then delete what is left over: making before
 deleting keeps traffic flowing. The firewall comes before all devices, and its walls go after them,
-so that nothing is ever reachable that the manifests forbid. Deletes of what the kernel deletes by itself are left out. The
-order is a function of the changes alone, so the same input gives the same plan.
+so that nothing is ever reachable that the manifests forbid. Deletes of what the kernel deletes by
+itself are left out. The order is a function of the changes alone: one input gives one plan.
 """
 
 from __future__ import annotations

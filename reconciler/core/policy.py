@@ -78,9 +78,7 @@ def _stays(change: Change, staying: set[tuple[str, str]]) -> bool:
 def _needed_by(
     withheld: Iterable[Change], kept: dict[Key, Change], observed: State
 ) -> list[Change]:
-    """Withhold the deletes of what something needs that stays: its bridge, its chain and the way
-    to it.
-    """
+    """Withhold the deletes of what something needs that stays: its bridge, its chain, the way."""
     found: list[Change] = []
     staying = [c.key for c in withheld if c.action is Action.DELETE]
     while staying:

@@ -5,17 +5,23 @@ What ip-netns(8) does for `ip netns exec`, and a hostname of its own besides.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import socket
 from pathlib import Path
 
 from reconciler.host.namespaces import host_error, open_namespace
-from reconciler.host.syscalls import MS_BIND, MS_REC, MS_SLAVE, mount, mount_sysfs, setns
+from reconciler.host.syscalls import (
+    CLONE_NEWNS,
+    CLONE_NEWUTS,
+    MS_BIND,
+    MS_REC,
+    MS_SLAVE,
+    mount,
+    mount_sysfs,
+    setns,
+    unshare,
+)
 from reconciler.objects.file import NAMES
-
-_CLONE_NEWNS, _CLONE_NEWUTS = 0x00020000, 0x04000000  # linux/sched.h
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def enter(netns: str, folder: Path) -> None:
@@ -32,9 +38,7 @@ def enter(netns: str, folder: Path) -> None:
     fd = open_namespace(netns)
     try:
         setns(fd)
-        if _libc.unshare(_CLONE_NEWNS | _CLONE_NEWUTS) != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number))
+        unshare(CLONE_NEWNS | CLONE_NEWUTS)
         mount("", "/", MS_SLAVE | MS_REC)  # what is mounted here stays here
         _see_its_devices()
         _put_names(folder)

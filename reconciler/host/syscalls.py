@@ -8,7 +8,8 @@ from __future__ import annotations
 import ctypes
 import os
 
-CLONE_NEWNET = 0x40000000  # linux/sched.h
+# linux/sched.h
+CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWNET = 0x00020000, 0x04000000, 0x40000000
 MS_BIND, MS_REC, MS_SLAVE, MS_SHARED = 0x1000, 0x4000, 0x80000, 0x100000  # linux/mount.h
 MNT_DETACH = 2
 
@@ -26,7 +27,12 @@ def setns(fd: int) -> None:
 
 def unshare_network() -> None:
     """Move this thread into a new network namespace (unshare(2))."""
-    _check(_libc.unshare(CLONE_NEWNET))
+    unshare(CLONE_NEWNET)
+
+
+def unshare(flags: int) -> None:
+    """Move this thread into new namespaces of these kinds (unshare(2))."""
+    _check(_libc.unshare(flags))
 
 
 def mount(source: str, target: str, flags: int) -> None:

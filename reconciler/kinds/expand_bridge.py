@@ -79,7 +79,8 @@ def _published_on(bridge: str, assignment: Assignment) -> Iterator[Published]:
 
 def _from_loopback(port: Published) -> bool:
     """May the host itself reach it by 127.0.0.1; then the bridge must carry such packets."""
-    return port.host_ip is None or port.host_ip.is_loopback
+    ip = port.host_ip
+    return ip is None or ip.is_loopback or (ip.is_unspecified and ip.version == 4)
 
 
 def _centiseconds(seconds: float | None) -> int | None:

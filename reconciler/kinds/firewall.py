@@ -84,8 +84,10 @@ def _scaffold(family: int) -> Iterator[KernelObject]:
         if family == 4 and chain == "PREROUTING" and table == "nat":
             # From the network nobody has a port bound to loopback, even where some program lets
             # its device carry such packets (route_localnet).
-            matches = ("!", "-d", TO_LOOPBACK, *matches)
-        yield make_jump((family, table, chain), (*matches, "-j", target), (0,))
+            around: tuple[str, ...] = ("!", "-d", TO_LOOPBACK)
+        else:
+            around = ()
+        yield make_jump((family, table, chain), (*around, *matches, "-j", target), (0,))
     for number, section in enumerate(SECTIONS):
         yield FirewallChain(family, "filter", section)
         yield make_jump((family, "filter", "RC-FORWARD"), ("-j", section), (number,))

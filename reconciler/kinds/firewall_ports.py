@@ -44,10 +44,11 @@ def expand_ports(resource: Resource, assignment: Assignment) -> Iterator[KernelO
 
 
 def _leaf(port: Published, target: str, writer: Writer, set_name: str) -> KernelObject:
-    host = "" if port.host_ip is None else f"-d {port.host_ip} "
+    host = "" if port.host_ip is None or port.host_ip.is_unspecified else f"-d {port.host_ip} "
     # As Docker: a host that is only a link-local neighbour cannot be answered through NAT.
     source = "! -s fe80::/10 " if writer.family == 6 else ""
-    words = f"{host}{source}-p {port.protocol} --dport {port.host_port} -j DNAT --to-destination {target}"
+    packets = f"{host}{source}-p {port.protocol} --dport {port.host_port}"
+    words = f"{packets} -j DNAT --to-destination {target}"
     chain = _path(port.protocol, port.host_port, set_name)[-1]
     return writer.rule("nat", chain, words, (port.host_port, host), port.what)
 

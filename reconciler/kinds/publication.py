@@ -25,6 +25,8 @@ from reconciler.manifest.catalog import Catalog
 from reconciler.objects import FirewallRule, Listener, Sysctl
 from reconciler.objects.keys import LOCAL_RANGE, RESERVED_PORTS, sysctl_key
 
+EVERY_PORT = (1, 65535)
+
 
 @dataclass(frozen=True, slots=True)
 class Published:
@@ -75,15 +77,17 @@ def publish(catalog: Catalog, observed: State, set_name: str) -> dict[str, tuple
         PortsExhaustedError: A range has no free port left.
     """
     wanted = dict(_requests(catalog))
-    current, foreign = _in_use(observed, set_name, set(catalog.names("Container")))
+    ours, foreign = _in_use(observed, set_name, set(catalog.names("Container")))
+    current = _match(ours, wanted)
     taken = {protocol: set(foreign.get(protocol, ())) for protocol in ("tcp", "udp", "sctp")}
-    for listener in observed.objects.values():
-        if isinstance(listener, Listener):
-            taken[listener.protocol].add(listener.port)
-    for first, last in parse_ranges(_parameter(observed, RESERVED_PORTS)):
-        for used in taken.values():
-            used.update(range(first, last + 1))
-    given = assign_ports(wanted, current, taken, _local_range(observed))
+    kept = {(request.protocol, port) for request, port in current.items()}
+    for item in observed.objects.values():
+        # Somebody's outgoing UDP may have the number of a port of ours by chance: no reason to move.
+        if isinstance(item, Listener) and (item.protocol, item.port) not in kept:
+            taken[item.protocol].add(item.port)
+    ranges = parse_ranges(_parameter(observed, RESERVED_PORTS))
+    reserved = {port for first, last in ranges for port in range(first, last + 1)}
+    given = assign_ports(wanted, current, taken, _local_range(observed), reserved)
     if conflicts := list(_conflicts(given, wanted, current, observed)):
         raise PortsInUseError(conflicts)
     found: dict[str, list[Published]] = {}
@@ -127,7 +131,10 @@ def _same_address(host_ip: str, listener: Listener) -> bool:
     """Whether packets for one address could be meant for the other; "" and :: are all of them."""
     if not host_ip or listener.address.is_unspecified:
         return True
-    return str(listener.address) == host_ip
+    wanted = ip_address(host_ip)
+    if wanted.is_unspecified:
+        return wanted.version == listener.address.version
+    return listener.address == wanted
 
 
 def publishing_interface(catalog: Catalog, spec: Container) -> InterfaceSpec | None:
@@ -146,12 +153,11 @@ def _requests(catalog: Catalog) -> Iterator[tuple[PortRequest, PortRange | None]
         if interface is None:
             continue
         bridge = find_bridge(catalog, interface.bridge)
-        binds = bridge.bind_address if bridge else ()
+        binds = _binds(bridge.bind_address if bridge else ())
         number = 0
         for port in spec.published_ports:
-            for host_ip in [port.host_ip] if port.host_ip else binds or [None]:
+            for where in [str(port.host_ip)] if port.host_ip else binds:
                 number += 1
-                where = "" if host_ip is None or host_ip.is_unspecified else str(host_ip)
                 yield (
                     PortRequest(resource.name, port.container_port, port.protocol, where, number),
                     port.host_ports,
@@ -160,15 +166,32 @@ def _requests(catalog: Catalog) -> Iterator[tuple[PortRequest, PortRange | None]
             done = {(port.container_port, port.protocol) for port in spec.published_ports}
             for exposed in spec.exposed_ports:
                 if (exposed.port, exposed.protocol) not in done:
-                    yield PortRequest(resource.name, exposed.port, exposed.protocol, ""), None
+                    for where in binds:
+                        yield (
+                            PortRequest(resource.name, exposed.port, exposed.protocol, where),
+                            None,
+                        )
+
+
+def _binds(addresses: Collection[IPAddress]) -> list[str]:
+    """The host addresses of a port that names none; "" is all of both families, on one port."""
+    if not addresses or (
+        all(ip.is_unspecified for ip in addresses) and {ip.version for ip in addresses} == {4, 6}
+    ):
+        return [""]
+    return [str(ip) for ip in addresses]
+
+
+Place = tuple[str, int, str, str]
+"""Container, its port, protocol, host address."""
 
 
 def _in_use(
     observed: State, set_name: str, declared: Collection[str]
-) -> tuple[dict[PortRequest, int], Mapping[str, set[int]]]:
+) -> tuple[dict[Place, list[int]], Mapping[str, set[int]]]:
     """Read the published ports off the comments of the rules: of *declared* ones, and all others."""
     foreign: dict[str, set[int]] = {}
-    ours: dict[tuple[str, int, str, str], list[int]] = {}
+    ours: dict[Place, list[int]] = {}
     for key, item in observed.objects.items():
         if not isinstance(item, FirewallRule) or item.table != "nat" or "->" not in item.what:
             continue
@@ -185,16 +208,32 @@ def _in_use(
         place = (container, int(port_text), protocol, host_ip)
         if int(host_port) not in ours.setdefault(place, []):
             ours[place].append(int(host_port))
-    return _match(ours), foreign
+    return ours, foreign
 
 
-def _match(ours: Mapping[tuple[str, int, str, str], list[int]]) -> dict[PortRequest, int]:
-    """Requests carry a number; a rule does not, so every number up to a dozen finds its port."""
-    return {
-        PortRequest(*place, number): ports[0]
-        for place, ports in ours.items()
-        for number in range(64)
-    }
+def _match(
+    ours: Mapping[Place, list[int]], wanted: Mapping[PortRequest, PortRange | None]
+) -> dict[PortRequest, int]:
+    """Find which port each request has now.
+
+    A rule does not say which of several requests for one container port it answers: those that are
+    the most particular choose first.
+    """
+    free = {place: sorted(ports) for place, ports in ours.items()}
+    found = {}
+    for request, ports in sorted(wanted.items(), key=lambda one: (_width(one[1]), one[0])):
+        place = (request.container, request.container_port, request.protocol, request.host_ip)
+        first, last = ports or EVERY_PORT
+        port = next((port for port in free.get(place, ()) if first <= port <= last), None)
+        if port is not None:
+            free[place].remove(port)
+            found[request] = port
+    return found
+
+
+def _width(ports: PortRange | None) -> int:
+    first, last = ports or EVERY_PORT
+    return last - first
 
 
 def _local_range(observed: State) -> PortRange:

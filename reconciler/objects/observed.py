@@ -61,6 +61,7 @@ def parse_state(
     entries = [
         *(entry for dump in dumps for entry in _namespace(dump)),
         *_devices(dumps, set_name, owners),
+        *(entry for dump in dumps if dump.name == HOST for entry in _ports(dump, owners)),
         *(entry for dump in dumps for entry in _contents(dump, owners)),
         *(entry for folder in folders for entry in _names(folder)),
         *more,
@@ -128,9 +129,6 @@ def _devices(
             if end is not None:
                 owners[end.netns, end.link.ifindex] = owner
         yield parse_veth(a, b), owner
-    for dump in dumps:
-        if dump.name == HOST:
-            yield from _ports(dump, owners)
 
 
 def _ports(dump: NamespaceDump, owners: Mapping[tuple[str, int], Owner | None]) -> Iterator[Entry]:

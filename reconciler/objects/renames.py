@@ -46,15 +46,17 @@ def _moved(desired: State, observed: State, set_name: str) -> Iterator[tuple[Key
     """Pair what is missing with what is left over of the same resource, where there is one each."""
     missing: dict[object, list[Key]] = {}
     for key, item in desired.objects.items():
-        if isinstance(item, BridgeDevice | Veth) and not item.external:
-            if observed.resolve(key) is None:
-                missing.setdefault(_identity(item, str(desired.owners[key])), []).append(key)
+        if not isinstance(item, BridgeDevice | Veth) or item.external:
+            continue
+        if observed.resolve(key) is None:
+            missing.setdefault(_identity(item, str(desired.owners[key])), []).append(key)
     surplus: dict[object, list[Key]] = {}
     for key, owner in observed.owners.items():
         item = observed.objects[key]
-        if isinstance(item, BridgeDevice | Veth) and owner.set == set_name:
-            if key not in desired.objects:
-                surplus.setdefault(_identity(item, str(owner)), []).append(key)
+        if not isinstance(item, BridgeDevice | Veth) or owner.set != set_name:
+            continue
+        if key not in desired.objects:
+            surplus.setdefault(_identity(item, str(owner)), []).append(key)
     for identity, wanted in missing.items():
         there = surplus.get(identity, [])
         if len(wanted) == len(there) == 1:
@@ -87,9 +89,10 @@ def _peer_name(
         return
     if have.peer_netns is None or have.peer_netns != want.peer_netns:
         return
-    if have.peer_name and want.peer_name and have.peer_name != want.peer_name:
-        if observed.resolve(device_key(want.peer_netns, want.peer_name)) is None:
-            yield (have.peer_netns, have.peer_name), want.peer_name
+    if not (have.peer_name and want.peer_name) or have.peer_name == want.peer_name:
+        return
+    if observed.resolve(device_key(want.peer_netns, want.peer_name)) is None:
+        yield (have.peer_netns, have.peer_name), want.peer_name
 
 
 def _told(item: KernelObject, names: Names) -> KernelObject:

@@ -109,9 +109,7 @@ TABLE = (
         docker="no `! -d`, but raw PREROUTING -d 127.x.y.z ! -i lo --dport HP -j DROP for every "
         "port bound there: one rule for all of them",
     ),
-    Row(
-        "nat/PREROUTING", "-m addrtype --dst-type LOCAL -j RC-DNAT", lambda c: c.family == 6
-    ),
+    Row("nat/PREROUTING", "-m addrtype --dst-type LOCAL -j RC-DNAT", lambda c: c.family == 6),
     Row(
         "nat/OUTPUT",
         "-m addrtype --dst-type LOCAL -j RC-DNAT",
@@ -303,8 +301,10 @@ def in_words(text: str, case: Case) -> str:
     for name in ("PARENT", "BIT20", "BIT2", "CIP", "NET", "ICMP", "GW"):
         text = text.replace(name, where[name])
     text = text.replace("--to-destination TO", f"--to-destination {where['TO']}")
-    return text.replace("RC-IN-BR", "RC-IN-br-dummy").replace(" BR", " br-dummy").replace(
-        "-BR", "-br-dummy"
+    return (
+        text.replace("RC-IN-BR", "RC-IN-br-dummy")
+        .replace(" BR", " br-dummy")
+        .replace("-BR", "-br-dummy")
     )
 
 
