@@ -73,8 +73,8 @@ def assign_ports(
             mine.add(port)
     rest = [request for request in waiting if request not in given]
     _hand_out([r for r in rest if requests[r] is not None], requests, used, local, given)
-    for ports in used.values():
-        ports.update(reserved)
+    for avoided in used.values():
+        avoided.update(reserved)
     _hand_out([r for r in rest if requests[r] is None], requests, used, local, given)
     return given
 

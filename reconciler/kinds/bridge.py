@@ -13,6 +13,7 @@ Only `addresses` is required, and not even that where the device is somebody els
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
@@ -181,7 +182,7 @@ class Bridge(Spec):
         examples=[True],
     )
 
-    @property
+    @cached_property
     def device_name(self) -> str:
         """The kernel device's name."""
         return self.device or self.name

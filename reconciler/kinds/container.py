@@ -202,7 +202,7 @@ class Container(Spec):
         default=None, description="`USER[:GROUP]`, by name or number.", examples=["1000:1000"]
     )
 
-    @property
+    @cached_property
     def target_name(self) -> str:
         """What the runtime calls it."""
         return self.target or self.name

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import ClassVar
 
 from reconciler.core.object import HOST, Key, Mark, Stage
@@ -124,6 +125,7 @@ def _target(rule: AnyRule) -> tuple[Key, ...]:
     return (chain_key(rule.family, rule.table, f"RC-{target.split(' ', 1)[0]}"),)
 
 
+@lru_cache(maxsize=1 << 17)  # every pass asks for the same rules, some of them several times
 def make_rule(
     place: tuple[int, str, str],
     words: tuple[str, ...],

@@ -151,16 +151,26 @@ CONTAINER_CASES = (
     case(
         "Container.interfaces.addresses",
         _interfaces,
-        (bridge(DUAL) + container("interfaces: [{bridge: br0, addresses: [10.1.0.9]}]"),
-         {"eth0": ("br0", {"10.1.0.9/24"})}),
-        (bridge(DUAL) + container("interfaces: [{bridge: br0, addresses: [10.1.0.9, auto]}]"),
-         {"eth0": ("br0", {"10.1.0.9/24", "fd00:1::2/64"})}),
-        (bridge(DUAL) + container(
-            'interfaces: [{bridge: br0, addresses: [10.1.0.7/24, 10.1.0.8, "fd00:1::7"]}]'),
-         {"eth0": ("br0", {"10.1.0.7/24", "10.1.0.8/24", "fd00:1::7/64"})}),
-        (bridge(DUAL) + container("interfaces: [{bridge: br0}]"),
-         {"eth0": ("br0", {"10.1.0.7/24", "fd00:1::7/64"})}),  # what is there and valid stays
-    ),  # fmt: skip
+        (
+            bridge(DUAL) + container("interfaces: [{bridge: br0, addresses: [10.1.0.9]}]"),
+            {"eth0": ("br0", {"10.1.0.9/24"})},
+        ),
+        (
+            bridge(DUAL) + container("interfaces: [{bridge: br0, addresses: [10.1.0.9, auto]}]"),
+            {"eth0": ("br0", {"10.1.0.9/24", "fd00:1::2/64"})},
+        ),
+        (
+            bridge(DUAL)
+            + container(
+                'interfaces: [{bridge: br0, addresses: [10.1.0.7/24, 10.1.0.8, "fd00:1::7"]}]'
+            ),
+            {"eth0": ("br0", {"10.1.0.7/24", "10.1.0.8/24", "fd00:1::7/64"})},
+        ),
+        (
+            bridge(DUAL) + container("interfaces: [{bridge: br0}]"),
+            {"eth0": ("br0", {"10.1.0.7/24", "fd00:1::7/64"})},
+        ),  # what is there and valid stays
+    ),
     case(
         "Container.interfaces.mac",
         _c1(lambda c1: facts.link("eth0", c1)["address"]),
@@ -206,14 +216,20 @@ CONTAINER_CASES = (
         "Container.addresses",
         _interfaces,
         (bridge(DUAL) + container(), {"eth0": ("br0", {"10.1.0.2/24", "fd00:1::2/64"})}),
-        (bridge(DUAL) + container("bridge: br0, addresses: [10.1.0.9]"),
-         {"eth0": ("br0", {"10.1.0.9/24"})}),
-        (bridge(DUAL) + container('bridge: br0, addresses: ["fd00:1::9/64"]'),
-         {"eth0": ("br0", {"fd00:1::9/64"})}),
-        (bridge(DUAL) + container('bridge: br0, addresses: [auto, "fd00:1::8"]'),
-         {"eth0": ("br0", {"10.1.0.2/24", "fd00:1::8/64"})}),
+        (
+            bridge(DUAL) + container("bridge: br0, addresses: [10.1.0.9]"),
+            {"eth0": ("br0", {"10.1.0.9/24"})},
+        ),
+        (
+            bridge(DUAL) + container('bridge: br0, addresses: ["fd00:1::9/64"]'),
+            {"eth0": ("br0", {"fd00:1::9/64"})},
+        ),
+        (
+            bridge(DUAL) + container('bridge: br0, addresses: [auto, "fd00:1::8"]'),
+            {"eth0": ("br0", {"10.1.0.2/24", "fd00:1::8/64"})},
+        ),
         (bridge(DUAL) + container(), {"eth0": ("br0", {"10.1.0.2/24", "fd00:1::8/64"})}),
-    ),  # fmt: skip
+    ),
     case(
         "Container.mac",
         _c1(lambda c1: facts.link("eth0", c1)["address"]),
@@ -243,20 +259,36 @@ CONTAINER_CASES = (
     case(
         "Container.routes.via",
         _c1(facts.routes),
-        (bridge(DUAL) + container("bridge: br0, addresses: ['fd00:1::9']"),
-         {"default via fd00:1::1 dev eth0 metric 1024"}),
-        (bridge(DUAL) + container(
-            "bridge: br0, addresses: ['fd00:1::9'], routes: [{to: 'fd09::/48', via: 'fd00:1::7'}]"),
-         {"default via fd00:1::1 dev eth0 metric 1024",
-          "fd09::/48 via fd00:1::7 dev eth0 metric 1024"}),
-        (bridge(DUAL) + container(
-            "bridge: br0, addresses: ['fd00:1::9'], routes: [{to: 'fd09::/48', via: 'fd00:1::8'}]"),
-         {"default via fd00:1::1 dev eth0 metric 1024",
-          "fd09::/48 via fd00:1::8 dev eth0 metric 1024"}),
-        (bridge(DUAL) + container("bridge: br0, addresses: ['fd00:1::9']"),
-         {"default via fd00:1::1 dev eth0 metric 1024"}),
+        (
+            bridge(DUAL) + container("bridge: br0, addresses: ['fd00:1::9']"),
+            {"default via fd00:1::1 dev eth0 metric 1024"},
+        ),
+        (
+            bridge(DUAL)
+            + container(
+                "bridge: br0, addresses: ['fd00:1::9'], routes: [{to: 'fd09::/48', via: 'fd00:1::7'}]"
+            ),
+            {
+                "default via fd00:1::1 dev eth0 metric 1024",
+                "fd09::/48 via fd00:1::7 dev eth0 metric 1024",
+            },
+        ),
+        (
+            bridge(DUAL)
+            + container(
+                "bridge: br0, addresses: ['fd00:1::9'], routes: [{to: 'fd09::/48', via: 'fd00:1::8'}]"
+            ),
+            {
+                "default via fd00:1::1 dev eth0 metric 1024",
+                "fd09::/48 via fd00:1::8 dev eth0 metric 1024",
+            },
+        ),
+        (
+            bridge(DUAL) + container("bridge: br0, addresses: ['fd00:1::9']"),
+            {"default via fd00:1::1 dev eth0 metric 1024"},
+        ),
         about="IPv6",
-    ),  # fmt: skip
+    ),
     case(
         "Container.routes.via",
         _c1(facts.routes),
@@ -311,17 +343,38 @@ CONTAINER_CASES = (
     ),
     case(
         "Container.sysctls",
-        _c1(lambda c1: (facts.sysctl("net.ipv4.ip_forward", c1),
-                        facts.sysctl("net.ipv4.ip_local_port_range", c1),
-                        facts.sysctl("net.ipv4.conf.eth0.rp_filter", c1))),
-        (BR0 + container("bridge: br0, sysctls: {net.ipv4.ip_forward: 0,"
-                         " net.ipv4.conf.eth0.rp_filter: 0}"), ("0", "32768\t60999", "0")),
-        (BR0 + container("bridge: br0, sysctls: {net.ipv4.ip_forward: 1,"
-                         " net.ipv4.ip_local_port_range: 20000 30000,"
-                         " net.ipv4.conf.eth0.rp_filter: 2}"), ("1", "20000\t30000", "2")),
-        (BR0 + container("bridge: br0, sysctls: {net.ipv4.ip_forward: 0,"
-                         " net.ipv4.ip_local_port_range: 20000 30001,"
-                         " net.ipv4.conf.eth0.rp_filter: 1}"), ("0", "20000\t30001", "1")),
+        _c1(
+            lambda c1: (
+                facts.sysctl("net.ipv4.ip_forward", c1),
+                facts.sysctl("net.ipv4.ip_local_port_range", c1),
+                facts.sysctl("net.ipv4.conf.eth0.rp_filter", c1),
+            )
+        ),
+        (
+            BR0
+            + container(
+                "bridge: br0, sysctls: {net.ipv4.ip_forward: 0, net.ipv4.conf.eth0.rp_filter: 0}"
+            ),
+            ("0", "32768\t60999", "0"),
+        ),
+        (
+            BR0
+            + container(
+                "bridge: br0, sysctls: {net.ipv4.ip_forward: 1,"
+                " net.ipv4.ip_local_port_range: 20000 30000,"
+                " net.ipv4.conf.eth0.rp_filter: 2}"
+            ),
+            ("1", "20000\t30000", "2"),
+        ),
+        (
+            BR0
+            + container(
+                "bridge: br0, sysctls: {net.ipv4.ip_forward: 0,"
+                " net.ipv4.ip_local_port_range: 20000 30001,"
+                " net.ipv4.conf.eth0.rp_filter: 1}"
+            ),
+            ("0", "20000\t30001", "1"),
+        ),
         (BR0 + container(), ("0", "20000\t30001", "1")),  # not written is not managed
-    ),  # fmt: skip
+    ),
 )

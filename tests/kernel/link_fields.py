@@ -126,8 +126,10 @@ LINK_CASES = (
     ),
     case(
         "Link.endpoints.mac",
-        lambda host: facts.link("x0", host.netns("c1"))["address"] == "02:00:00:00:00:05"
-        or facts.link("y0", host.netns("c2"))["address"],
+        lambda host: (
+            facts.link("x0", host.netns("c1"))["address"] == "02:00:00:00:00:05"
+            or facts.link("y0", host.netns("c2"))["address"]
+        ),
         (_cable("mac: '02:00:00:00:00:05'"), True),
         (_cable(other="mac: '02:00:00:00:00:06'"), "02:00:00:00:00:06"),
         (_cable(other="mac: '02:00:00:00:00:07'"), "02:00:00:00:00:07"),
@@ -172,41 +174,67 @@ LINK_CASES = (
         "Link.endpoints.routes.via Link.endpoints.routes.metric",
         _in("c1", facts.routes),
         (
-            _cable("addresses: [10.8.0.2/24], routes: [{to: 10.9.0.0/16}]",
-                   "addresses: [10.8.0.3/24]"),
+            _cable(
+                "addresses: [10.8.0.2/24], routes: [{to: 10.9.0.0/16}]", "addresses: [10.8.0.3/24]"
+            ),
             {"10.9.0.0/16 via 10.8.0.3 dev x0"},
         ),
         (
-            _cable("addresses: [10.8.0.2/24],"
-                   " routes: [{to: 10.9.0.0/16, via: 10.8.0.9, metric: 7}]",
-                   "addresses: [10.8.0.3/24]"),
+            _cable(
+                "addresses: [10.8.0.2/24], routes: [{to: 10.9.0.0/16, via: 10.8.0.9, metric: 7}]",
+                "addresses: [10.8.0.3/24]",
+            ),
             {"10.9.0.0/16 via 10.8.0.9 dev x0 metric 7"},
         ),
         (
-            _cable("addresses: [10.8.0.2/24],"
-                   " routes: [{to: 10.9.0.0/16, via: 10.8.0.10, metric: 8}]",
-                   "addresses: [10.8.0.3/24]"),
+            _cable(
+                "addresses: [10.8.0.2/24], routes: [{to: 10.9.0.0/16, via: 10.8.0.10, metric: 8}]",
+                "addresses: [10.8.0.3/24]",
+            ),
             {"10.9.0.0/16 via 10.8.0.10 dev x0 metric 8"},
         ),
         (
-            _cable("addresses: [10.8.0.2/24], routes: [{to: 10.9.0.0/16}]",
-                   "addresses: [10.8.0.3/24]"),
+            _cable(
+                "addresses: [10.8.0.2/24], routes: [{to: 10.9.0.0/16}]", "addresses: [10.8.0.3/24]"
+            ),
             {"10.9.0.0/16 via 10.8.0.3 dev x0"},
         ),
-    ),  # fmt: skip
+    ),
     case(
         "Link.endpoints.routes.to",
         lambda host: facts.routes(HERE),
-        (BOTH + link(ONE + ", addresses: [10.8.0.1/32]", "host: true, addresses: [10.8.0.2/32],"
-                     " interface: y0"), {"10.8.0.1 dev y0"}),
-        (BOTH + link(ONE + ", addresses: [10.8.0.1/32]", "host: true, addresses: [10.8.0.2/32],"
-                     " interface: y0, routes: [{to: 10.9.0.0/16}]"),
-         {"10.8.0.1 dev y0", "10.9.0.0/16 via 10.8.0.1 dev y0"}),
-        (BOTH + link(ONE + ", addresses: [10.8.0.1/32]", "host: true, addresses: [10.8.0.2/32],"
-                     " interface: y0, routes: [{to: 10.9.0.0/17}]"),
-         {"10.8.0.1 dev y0", "10.9.0.0/17 via 10.8.0.1 dev y0"}),
-        (BOTH + link(ONE + ", addresses: [10.8.0.1/32]", "host: true, addresses: [10.8.0.2/32],"
-                     " interface: y0"), {"10.8.0.1 dev y0"}),
+        (
+            BOTH
+            + link(
+                ONE + ", addresses: [10.8.0.1/32]",
+                "host: true, addresses: [10.8.0.2/32], interface: y0",
+            ),
+            {"10.8.0.1 dev y0"},
+        ),
+        (
+            BOTH
+            + link(
+                ONE + ", addresses: [10.8.0.1/32]",
+                "host: true, addresses: [10.8.0.2/32], interface: y0, routes: [{to: 10.9.0.0/16}]",
+            ),
+            {"10.8.0.1 dev y0", "10.9.0.0/16 via 10.8.0.1 dev y0"},
+        ),
+        (
+            BOTH
+            + link(
+                ONE + ", addresses: [10.8.0.1/32]",
+                "host: true, addresses: [10.8.0.2/32], interface: y0, routes: [{to: 10.9.0.0/17}]",
+            ),
+            {"10.8.0.1 dev y0", "10.9.0.0/17 via 10.8.0.1 dev y0"},
+        ),
+        (
+            BOTH
+            + link(
+                ONE + ", addresses: [10.8.0.1/32]",
+                "host: true, addresses: [10.8.0.2/32], interface: y0",
+            ),
+            {"10.8.0.1 dev y0"},
+        ),
         about="on the host",
-    ),  # fmt: skip
+    ),
 )

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from reconciler.agent.reconcile import Preview, Report
+from reconciler.agent.source import load
 from reconciler.cli import main
 from reconciler.cli.session import Options, Session
-from reconciler.agent.source import load
 from reconciler.host.linux import LinuxHost
 from tests.world import Host
 

@@ -44,17 +44,28 @@ def _edits() -> Iterator[tuple[str, str]]:
     yield "br1.yaml", bridge("addresses: [10.3.0.1/24], device: br2", "br1")
     yield "other.yaml", container("interfaces: [{bridge: br1}, {bridge: br0}]", "d1")
     yield "other.yaml", container("bridge: br0, sysctls: {net.ipv4.ip_forward: 1}", "d1")
-    yield "cable.yaml", link(
-        "container: d1, interface: x0, addresses: [10.8.0.1/32]",
-        "host: true, interface: y0, addresses: [10.8.0.2/32]",
+    yield (
+        "cable.yaml",
+        link(
+            "container: d1, interface: x0, addresses: [10.8.0.1/32]",
+            "host: true, interface: y0, addresses: [10.8.0.2/32]",
+        ),
     )
-    yield "cable.yaml", link(
-        "container: d1, interface: x1, addresses: [10.8.0.1/32]",
-        "host: true, interface: y0, addresses: [10.8.0.2/32], mtu: 1400",
+    yield (
+        "cable.yaml",
+        link(
+            "container: d1, interface: x1, addresses: [10.8.0.1/32]",
+            "host: true, interface: y0, addresses: [10.8.0.2/32], mtu: 1400",
+        ),
     )
     yield "cable.yaml", ""
     yield "front.yaml", bridge(f"{DUAL}, ageingTime: 100") + container() + container(name="c2")
-    yield "front.yaml", bridge(f"{DUAL}, ageingTime: 50, reserved: [10.1.0.9]") + container() + container(name="c2")
+    yield (
+        "front.yaml",
+        bridge(f"{DUAL}, ageingTime: 50, reserved: [10.1.0.9]")
+        + container()
+        + container(name="c2"),
+    )
     yield "other.yaml", container("network: none", "d1")
     yield "other.yaml", container(name="e1") + container(name="e2") + container(name="e3")
     yield "other.yaml", ""
@@ -202,7 +213,7 @@ def test_an_edit_of_a_container_keeps_its_devices(host: Host, spec: str):
 
     assert (facts.link("eth0", c1)["ifindex"], facts.peer("eth0", c1)["ifindex"]) == before
     assert facts.carrier_changes("eth0", c1) == carrier
-    address = sorted(facts.addresses("eth0", c1))[0]
+    address = min(facts.addresses("eth0", c1))
     assert ping(HERE, address.partition("/")[0])
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
@@ -314,6 +313,8 @@ def test_a_port_bound_to_loopback_is_not_reached_from_the_network(host: Host, ba
         for number, port in ((2, 8101), (1, 8001))
         if (protocol, port) != ("udp", 8001)
     ]
+    # And the other way: no container gets at what listens on the host's loopback only.
+    ways += [Way(source, "127.0.0.1", "tcp", CLOSED) for source in ("c2", "m1")]
     # The probes are right: what listens on the host itself is there to be reached.
     ways.append(Way(REMOTE, "127.0.0.2", "tcp", CLOSED, HOST))
 
@@ -372,7 +373,7 @@ def rules(host: Host) -> list[str]:
         line
         for text in texts
         for line in text.splitlines()
-        if line.startswith("-A") or line.startswith(":RC-")
+        if line.startswith(("-A", ":RC-"))
     ]
 
 
