@@ -9,7 +9,7 @@ import pytest
 from reconciler import __version__
 from reconciler.cli.main import COMMANDS
 from tests.cli.calls import call, call_json
-from tests.tour import README, take_tour, without_times
+from tests.tour import README, take_tour, without_chance
 from tests.world import ROOT
 
 COOKBOOK = ROOT / "manifests/README.md"
@@ -25,7 +25,7 @@ def test_the_tour_prints_what_the_page_shows(host, tmp_path):
     """`python -m tests.tour` writes the output anew where it is meant to change."""
     page = README.read_text()
 
-    assert without_times(take_tour(page, tmp_path)) == without_times(page)
+    assert without_chance(take_tour(page, tmp_path)) == without_chance(page)
 
 
 def test_the_tour_shows_every_kind_of_change():
@@ -66,7 +66,7 @@ TOP = {path.name for path in ROOT.iterdir() if path.is_dir()}
 
 
 def test_every_option_of_the_readme_is_one():
-    text = README.read_text()
+    text = re.sub(r"^ +[-+~] .*", "", README.read_text(), flags=re.MULTILINE)  # but output
     helps = "".join(call(command, "--help").stdout for command in COMMANDS)
     helps += call("--help").stdout
 
@@ -133,7 +133,8 @@ def test_the_map_names_every_folder_and_only_modules_that_are_there():
     for folder, text in rows.items():
         for module in re.findall(r"`(\w+)`", text):
             place = ROOT / "reconciler" / folder / module
-            assert place.is_dir() or place.with_suffix(".py").exists(), f"{folder}/{module}"
+            there = place.is_dir() or place.with_suffix(".py").exists() or module in COMMANDS
+            assert there, f"{folder}/{module}"
 
 
 def test_the_license_is_the_one_that_the_package_names():

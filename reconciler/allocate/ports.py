@@ -8,7 +8,8 @@ that a process listens on, or that the host keeps for itself (``net.ipv4.ip_loca
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from reconciler.errors import ReconcilerError
 
@@ -33,7 +34,13 @@ class PortRequest:
     host_ip: str
     """Text of an address, or "" for all."""
     number: int = 0
-    """Tells several requests for one container port apart."""
+    """Tells several requests for one container port apart. Those that differ by the address alone
+    are one wish, and get the same port on each (as Docker gives on 0.0.0.0 and ::)."""
+
+    @property
+    def wish(self) -> PortRequest:
+        """What the requests have in common that get the same port."""
+        return replace(self, host_ip="")
 
 
 def assign_ports(
@@ -42,6 +49,7 @@ def assign_ports(
     taken: Mapping[str, Collection[int]],
     local: PortRange = DEFAULT_RANGE,
     reserved: Collection[int] = frozenset(),
+    leaving: Mapping[str, Collection[int]] = MappingProxyType({}),
 ) -> dict[PortRequest, int]:
     """Give every request its port.
 
@@ -53,54 +61,68 @@ def assign_ports(
         local: Where free ports come from.
         reserved: Ports that are not given to a request that names none; a range may be reserved
             just for the containers that name it, and a port in use stays.
+        leaving: By protocol, ports that are about to be free: handed out when no other is left.
 
     Raises:
         PortsExhaustedError: A range has no free port left.
     """
-    given: dict[PortRequest, int] = {}
+    wishes = {request.wish: ports for request, ports in requests.items()}
+    had: dict[PortRequest, int] = {}
+    for request, port in sorted(current.items()):
+        had.setdefault(request.wish, port)
     used = {protocol: set(ports) for protocol, ports in taken.items()}
-    for request, ports in sorted(requests.items()):
-        if ports is not None and ports[0] == ports[1]:
-            given[request] = ports[0]
-            used.setdefault(request.protocol, set()).add(ports[0])
-    waiting = [request for request in sorted(requests) if request not in given]
-    for request in waiting:
-        port = current.get(request)
-        first, last = requests[request] or local
-        mine = used.setdefault(request.protocol, set())
-        if port is not None and first <= port <= last and port not in mine:
-            given[request] = port
-            mine.add(port)
-    rest = [request for request in waiting if request not in given]
-    _hand_out([r for r in rest if requests[r] is not None], requests, used, local, given)
+    given = {wish: ports[0] for wish, ports in wishes.items() if ports and ports[0] == ports[1]}
+    for wish, port in given.items():
+        used.setdefault(wish.protocol, set()).add(port)
+    waiting = [wish for wish in sorted(wishes) if wish not in given]
+    for wish in waiting:
+        first, last = wishes[wish] or local
+        mine = used.setdefault(wish.protocol, set())
+        if wish in had and first <= had[wish] <= last and had[wish] not in mine:
+            given[wish] = had[wish]
+            mine.add(had[wish])
+    rest = [wish for wish in waiting if wish not in given]
+    handing = _Handing(wishes, used, leaving, local)
+    given |= handing.out([wish for wish in rest if wishes[wish] is not None])
     for avoided in used.values():
         avoided.update(reserved)
-    _hand_out([r for r in rest if requests[r] is None], requests, used, local, given)
-    return given
+    given |= handing.out([wish for wish in rest if wishes[wish] is None])
+    return {request: given[request.wish] for request in requests}
 
 
-def _hand_out(
-    waiting: Iterable[PortRequest],
-    requests: Mapping[PortRequest, PortRange | None],
-    used: Mapping[str, set[int]],
-    local: PortRange,
-    given: dict[PortRequest, int],
-) -> None:
-    following: dict[tuple[str, PortRange], int] = {}
-    for request in waiting:
-        ports = requests[request] or local
-        place = (request.protocol, ports)
-        mine = used[request.protocol]
-        candidates = range(following.get(place, ports[0]), ports[1] + 1)
-        port = next((p for p in candidates if p not in mine), None)
-        if port is None:
-            raise PortsExhaustedError(
-                f"Container/{request.container}: no free host port left in {ports[0]}-{ports[1]} "
-                f"for {request.container_port}/{request.protocol}"
-            )
-        given[request] = port
-        following[place] = port + 1
-        mine.add(port)
+@dataclass(frozen=True, slots=True)
+class _Handing:
+    """Hands ports out, the lowest free one first."""
+
+    wishes: Mapping[PortRequest, PortRange | None]
+    used: Mapping[str, set[int]]
+    leaving: Mapping[str, Collection[int]]
+    local: PortRange
+
+    def out(self, waiting: Iterable[PortRequest]) -> dict[PortRequest, int]:
+        given = {}
+        following: dict[tuple[str, PortRange], int] = {}
+        for wish in waiting:
+            first, last = ports = self.wishes[wish] or self.local
+            place = (wish.protocol, ports)
+            used, leaving = self.used[wish.protocol], self.leaving.get(wish.protocol, ())
+            free = range(following.get(place, first), last + 1)
+            port = next((p for p in free if p not in used and p not in leaving), None)
+            if port is None:
+                following[place] = last + 1
+                port = next(
+                    (p for p in sorted(leaving) if first <= p <= last and p not in used), None
+                )
+            else:
+                following[place] = port + 1
+            if port is None:
+                raise PortsExhaustedError(
+                    f"Container/{wish.container}: no free host port left in {first}-{last} "
+                    f"for {wish.container_port}/{wish.protocol}"
+                )
+            given[wish] = port
+            used.add(port)
+        return given
 
 
 def parse_ranges(text: str) -> list[PortRange]:

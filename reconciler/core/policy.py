@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from reconciler.core.diff import Action, Change, Difference
-from reconciler.core.object import KernelObject, Key, Owner
+from reconciler.core.object import KernelObject, Key, Owner, Stage, stage_of
 from reconciler.core.state import State
 
 SHARED = "Host/"
@@ -56,6 +56,7 @@ def decide(
     kept |= {c.key: c for c in _displaced(kept, observed)}
     _hold_dependents(kept, withheld, desired)
     _hold_contents(kept, observed)
+    _hold_rules(kept, desired)
     _add_consequences(kept, desired, observed)
     return Decision(tuple(kept[key] for key in sorted(kept)), tuple(withheld))
 
@@ -189,6 +190,28 @@ def _hold_contents(kept: dict[Key, Change], observed: State) -> None:
             if device in unnamed:
                 reason = f"needs {device}, which is blocked"
                 kept[key] = replace(change, action=Action.BLOCKED, reason=reason)
+
+
+def _hold_rules(kept: dict[Key, Change], desired: State) -> None:
+    """Leave the rules about a device that is not ours: they would be walls in a strange network.
+
+    Of a resource with several devices, of which some are ours, only the ways in have to wait.
+    """
+    blocked = {k for k, c in kept.items() if c.action is Action.BLOCKED and k.type == "device"}
+    devices: dict[Owner, list[Key]] = {}
+    for key, item in desired.objects.items() if blocked else ():
+        if key.type == "device" and not item.external:
+            devices.setdefault(desired.owners[key], []).append(key)
+    places = {owner: blocked.intersection(keys) for owner, keys in devices.items()}
+    for key, change in list(kept.items()) if blocked else ():
+        found = places.get(change.owner)
+        if key.type != "rule" or not found or change.action is Action.BLOCKED:
+            continue
+        rule = change.after or change.before
+        whole = len(found) == len(devices[change.owner])
+        if whole or (rule is not None and stage_of(rule) is Stage.OPENS):
+            reason = f"is about {min(found)}, which is blocked"
+            kept[key] = replace(change, action=Action.BLOCKED, reason=reason)
 
 
 def _first_held(item: KernelObject | None, desired: State, held: set[Key]) -> Key | None:

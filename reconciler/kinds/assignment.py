@@ -115,7 +115,7 @@ def assign_addresses(
         for bridge, member in undeclared_members(catalog, observed, set_name):
             members[bridge] = tuple(sorted((*members.get(bridge, ()), member)))
     links, resolver = link_addresses(catalog), _host_resolver(observed)
-    published = publish(catalog, observed, set_name)
+    published = publish(catalog, observed, set_name, partial=partial)
     return Assignment(catalog, set_name, ordered, gateways, members, links, resolver, published)
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address
-from typing import cast
+from typing import NamedTuple, cast
 
 from reconciler.allocate.addresses import IPAddress
 from reconciler.allocate.ports import (
@@ -17,13 +17,20 @@ from reconciler.allocate.ports import (
 )
 from reconciler.core.object import HOST
 from reconciler.core.state import State
-from reconciler.errors import ReconcilerError
 from reconciler.kinds.container import Container
 from reconciler.kinds.interface import InterfaceSpec
+from reconciler.kinds.port_conflicts import (
+    PortsInUseError,
+    Publication,
+    find_conflicts,
+    read_publications,
+)
+from reconciler.kinds.ports import PROTOCOLS
 from reconciler.kinds.roles import find_bridge, gateway_interface
 from reconciler.manifest.catalog import Catalog
-from reconciler.objects import FirewallRule, Listener, Sysctl
+from reconciler.objects import Listener, Sysctl
 from reconciler.objects.keys import LOCAL_RANGE, RESERVED_PORTS, sysctl_key
+from reconciler.objects.marks import UNKNOWN
 
 EVERY_PORT = (1, 65535)
 
@@ -48,93 +55,96 @@ class Published:
         return f"{host}{self.host_port}->{self.container_port}/{self.protocol}"
 
 
-@dataclass(frozen=True, slots=True)
-class PortConflict:
-    """A host port that a manifest names and a process listens on."""
-
-    container: str
-    port: int
-    protocol: str
-    listener: Listener
-
-
-class PortsInUseError(ReconcilerError):
-    """Ports that manifests name are in use by processes of the host."""
-
-    def __init__(self, conflicts: Iterable[PortConflict]) -> None:
-        """Take note of all of them."""
-        self.conflicts = tuple(conflicts)
-        ports = ", ".join(f"{c.port}/{c.protocol}" for c in self.conflicts)
-        super().__init__(f"in use on this host: {ports}")
-
-
-def publish(catalog: Catalog, observed: State, set_name: str) -> dict[str, tuple[Published, ...]]:
+def publish(
+    catalog: Catalog, observed: State, set_name: str, *, partial: bool = False
+) -> dict[str, tuple[Published, ...]]:
     """Choose the host ports of all containers, by their names.
 
+    Args:
+        catalog: What is declared.
+        observed: What is there.
+        set_name: Whose things are ours.
+        partial: What the set has beyond the catalog stays.
+
     Raises:
-        PortsInUseError: A process listens on a port that a manifest names and that is not published
-            yet: it would never hear of a packet again.
+        PortsInUseError: Somebody else has a port that a manifest names and that is not published
+            yet.
         PortsExhaustedError: A range has no free port left.
     """
     wanted = dict(_requests(catalog))
-    ours, foreign = _in_use(observed, set_name, set(catalog.names("Container")))
-    current = _match(ours, wanted)
-    taken = {protocol: set(foreign.get(protocol, ())) for protocol in ("tcp", "udp", "sctp")}
-    kept = {(request.protocol, port) for request, port in current.items()}
-    for item in observed.objects.values():
-        # Somebody's outgoing UDP may have the number of a port of ours by chance: no reason to move.
-        if isinstance(item, Listener) and (item.protocol, item.port) not in kept:
-            taken[item.protocol].add(item.port)
-    ranges = parse_ranges(_parameter(observed, RESERVED_PORTS))
-    reserved = {port for first, last in ranges for port in range(first, last + 1)}
+    there = _look(observed, set_name, set(catalog.names("Container")))
+    current = _match(_places(there.ours), wanted)
+    listeners = [item for item in observed.objects.values() if isinstance(item, Listener)]
+    taken = _taken(there, current, listeners)
+    reserved = _reserved(observed)
     given = assign_ports(wanted, current, taken, _local_range(observed), reserved)
-    if conflicts := list(_conflicts(given, wanted, current, observed)):
+    certain = {request: port for request, port in given.items() if _is_certain(wanted[request])}
+    kept, foreign = (
+        (there.ours, [*there.foreign, *there.rest])
+        if partial
+        else ([*there.ours, *there.rest], there.foreign)
+    )
+    if conflicts := list(find_conflicts(certain, listeners, kept, foreign)):
         raise PortsInUseError(conflicts)
     found: dict[str, list[Published]] = {}
     for request, port in sorted(given.items()):
-        ports = wanted[request]
-        host_ip = ip_address(request.host_ip) if request.host_ip else None
         found.setdefault(request.container, []).append(
             Published(
                 request.container,
                 request.container_port,
                 request.protocol,
-                host_ip,
+                ip_address(request.host_ip) if request.host_ip else None,
                 port,
-                certain=ports is not None and ports[0] == ports[1],
+                certain=_is_certain(wanted[request]),
             )
         )
     return {name: tuple(ports) for name, ports in found.items()}
 
 
-def _conflicts(
-    given: Mapping[PortRequest, int],
-    wanted: Mapping[PortRequest, PortRange | None],
-    current: Mapping[PortRequest, int],
-    observed: State,
-) -> Iterator[PortConflict]:
-    listeners: dict[tuple[str, int], list[Listener]] = {}
-    for item in observed.objects.values():
-        if isinstance(item, Listener):
-            listeners.setdefault((item.protocol, item.port), []).append(item)
-    for request, port in sorted(given.items()):
-        ports = wanted[request]
-        if ports is None or ports[0] != ports[1] or current.get(request) == port:
-            continue
-        for listener in listeners.get((request.protocol, port), ()):
-            if _same_address(request.host_ip, listener):
-                yield PortConflict(request.container, port, request.protocol, listener)
-                break
+class _There(NamedTuple):
+    """What is published on the host."""
+
+    ours: list[Publication]
+    """By containers that are declared."""
+    rest: list[Publication]
+    """By others of our set."""
+    foreign: list[Publication]
 
 
-def _same_address(host_ip: str, listener: Listener) -> bool:
-    """Whether packets for one address could be meant for the other; "" and :: are all of them."""
-    if not host_ip or listener.address.is_unspecified:
-        return True
-    wanted = ip_address(host_ip)
-    if wanted.is_unspecified:
-        return wanted.version == listener.address.version
-    return listener.address == wanted
+def _look(observed: State, set_name: str, declared: Collection[str]) -> _There:
+    there = _There([], [], [])
+    for one in read_publications(observed):
+        if one.owner is None or one.owner.set != set_name:
+            there.foreign.append(one)
+        elif one.container in declared:
+            there.ours.append(one)
+        elif one.owner.resource != UNKNOWN:  # a surplus copy of a rule of ours says nothing
+            there.rest.append(one)
+    return there
+
+
+def _taken(
+    there: _There, current: Mapping[PortRequest, int], listeners: Iterable[Listener]
+) -> dict[str, set[int]]:
+    """By protocol, the ports that are not handed out."""
+    taken: dict[str, set[int]] = {protocol: set() for protocol in PROTOCOLS}
+    for one in (*there.rest, *there.foreign):
+        taken.setdefault(one.protocol, set()).add(one.host_port)
+    busy = {(request.protocol, port) for request, port in current.items()}
+    for item in listeners:
+        # Somebody's outgoing UDP may have the number of a port of ours by chance: no reason to move.
+        if (item.protocol, item.port) not in busy:
+            taken[item.protocol].add(item.port)
+    return taken
+
+
+def _reserved(observed: State) -> set[int]:
+    ranges = parse_ranges(_parameter(observed, RESERVED_PORTS))
+    return {port for first, last in ranges for port in range(first, last + 1)}
+
+
+def _is_certain(ports: PortRange | None) -> bool:
+    return ports is not None and ports[0] == ports[1]
 
 
 def publishing_interface(catalog: Catalog, spec: Container) -> InterfaceSpec | None:
@@ -154,10 +164,8 @@ def _requests(catalog: Catalog) -> Iterator[tuple[PortRequest, PortRange | None]
             continue
         bridge = find_bridge(catalog, interface.bridge)
         binds = _binds(bridge.bind_address if bridge else ())
-        number = 0
-        for port in spec.published_ports:
+        for number, port in enumerate(spec.published_ports, 1):
             for where in [str(port.host_ip)] if port.host_ip else binds:
-                number += 1
                 yield (
                     PortRequest(resource.name, port.container_port, port.protocol, where, number),
                     port.host_ports,
@@ -186,29 +194,29 @@ Place = tuple[str, int, str, str]
 """Container, its port, protocol, host address."""
 
 
-def _in_use(
-    observed: State, set_name: str, declared: Collection[str]
-) -> tuple[dict[Place, list[int]], Mapping[str, set[int]]]:
-    """Read the published ports off the comments of the rules: of *declared* ones, and all others."""
-    foreign: dict[str, set[int]] = {}
-    ours: dict[Place, list[int]] = {}
-    for key, item in observed.objects.items():
-        if not isinstance(item, FirewallRule) or item.table != "nat" or "->" not in item.what:
-            continue
-        owner = observed.owners.get(key)
-        host, _, rest = item.what.partition("->")
-        port_text, _, protocol = rest.partition("/")
-        host_ip, _, host_port = host.rpartition(":")
-        if not (host_port.isdigit() and port_text.isdigit()):
-            continue
-        container = owner.resource.partition("/")[2] if owner else ""
-        if owner is None or owner.set != set_name or container not in declared:
-            foreign.setdefault(protocol, set()).add(int(host_port))
-            continue
-        place = (container, int(port_text), protocol, host_ip)
-        if int(host_port) not in ours.setdefault(place, []):
-            ours[place].append(int(host_port))
-    return ours, foreign
+def _nothing() -> dict[str, set[int]]:
+    return {protocol: set() for protocol in ("tcp", "udp", "sctp")}
+
+
+@dataclass(frozen=True, slots=True)
+class _InUse:
+    """Published ports, as the comments of the rules say; all but ours by protocol."""
+
+    ours: dict[Place, list[int]] = field(default_factory=dict)
+    foreign: dict[str, set[int]] = field(default_factory=_nothing)
+    """Of other sets, and of containers of ours that stay although nothing declares them here."""
+    leaving: dict[str, set[int]] = field(default_factory=_nothing)
+    """Of containers that go in this pass."""
+
+
+def _places(ours: Iterable[Publication]) -> dict[Place, list[int]]:
+    """The host ports of each place, which both families have on their own."""
+    found: dict[Place, list[int]] = {}
+    for one in ours:
+        place = (one.container, one.container_port, one.protocol, one.host_ip)
+        if one.host_port not in found.setdefault(place, []):
+            found[place].append(one.host_port)
+    return found
 
 
 def _match(

@@ -190,7 +190,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(host):
     command = " ".join(host.command("diff", host.manifests))
 
     done = subprocess.run(
-        ["sh", "-c", f"{command} | head -1"],
+        ["bash", "-o", "pipefail", "-c", f"{command} | head -1"],
         capture_output=True,
         text=True,
         check=False,
@@ -199,6 +199,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(host):
 
     assert done.stdout.count("\n") == 1
     assert done.stderr == ""
+    assert done.returncode == 141, "as any program that a signal ends when nobody reads"
 
 
 def test_a_closed_standard_output_is_no_error(host):

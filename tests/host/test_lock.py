@@ -23,7 +23,11 @@ with host_lock(Path(sys.argv[1]), "reconciler apply"):
 
 @pytest.fixture
 def holder(tmp_path):
-    """Another process that holds the lock until its standard input ends."""
+    """Another process that holds the lock until its standard input ends.
+
+    It comes after one that was killed, and whose longer name is still in the file.
+    """
+    (tmp_path / FILE).write_text(f"4194304 reconciler {'teardown ' * 9}\n")
     process = subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(tmp_path)],
         stdin=subprocess.PIPE,
@@ -49,6 +53,7 @@ def test_the_second_learns_who_is_first(tmp_path, holder):
     message = str(refused.value)
     assert message.startswith(f"process {holder.pid} (reconciler apply) works on this host")
     assert str(tmp_path / FILE) in message
+    assert "teardown" not in message
 
 
 def test_whoever_is_refused_leaves_the_holders_name(tmp_path, holder):

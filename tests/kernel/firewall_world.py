@@ -29,9 +29,7 @@ AT_ONCE = 3000  # sockets
 
 BACKENDS = ("nft", "legacy")
 PROGRAMS = tuple(
-    f"{name}{action}"
-    for name in ("iptables", "ip6tables")
-    for action in ("", "-save", "-restore")
+    f"{name}{action}" for name in ("iptables", "ip6tables") for action in ("", "-save", "-restore")
 )
 
 
@@ -48,9 +46,7 @@ def choose_backend(host: Host, backend: str) -> None:
 
 
 @contextmanager
-def serve(
-    places: Mapping[str, Namespace], ports: Sequence[tuple[str, int]]
-) -> Iterator[None]:
+def serve(places: Mapping[str, Namespace], ports: Sequence[tuple[str, int]]) -> Iterator[None]:
     """Answer on these ports (protocol, number) everywhere with "PLACE SOURCE"."""
     with selectors.DefaultSelector() as selector:
         for name, namespace in places.items():

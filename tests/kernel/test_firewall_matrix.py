@@ -325,7 +325,9 @@ def test_a_port_bound_to_loopback_is_not_reached_from_the_network(host: Host, ba
 
 def resolve(host: Host, container_name: str, name: str) -> set[str]:
     """The addresses that a name has in a container."""
-    done = host.run("ip", "netns", "exec", container_name, "getent", "-s", "files", "ahosts", name, check=False)
+    done = host.run(
+        "ip", "netns", "exec", container_name, "getent", "-s", "files", "ahosts", name, check=False
+    )
     return {line.split()[0] for line in done.stdout.splitlines()}
 
 
@@ -369,12 +371,7 @@ def rules(host: Host) -> list[str]:
     """Every rule and chain of ours, in both backends."""
     programs = [f"{name}-{b}-save" for name in ("iptables", "ip6tables") for b in BACKENDS]
     texts = [host.run(program).stdout for program in programs]
-    return [
-        line
-        for text in texts
-        for line in text.splitlines()
-        if line.startswith(("-A", ":RC-"))
-    ]
+    return [line for text in texts for line in text.splitlines() if line.startswith(("-A", ":RC-"))]
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

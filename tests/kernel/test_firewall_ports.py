@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 import pytest
 
 from reconciler.allocate.ports import PortsExhaustedError
-from reconciler.kinds.publication import PortsInUseError
 from tests.kernel import facts
 from tests.kernel.firewall_world import BACKENDS, Way, choose_backend, serve, walk
 from tests.kernel.manifests import bridge, container
@@ -21,7 +20,7 @@ from tests.world import HERE, Host, Namespace, inside, wait_until
 DUAL = 'addresses: [10.1.0.1/24, "fd00:1::1/64"]'
 HOST, REMOTE = "host", "remote"
 _RULE = re.compile(
-    r"-A RC-DNAT-\S+ (?:-d (?P<ip>\S+?)/\d+ )?.*-p (?P<protocol>\w+) .*--dport (?P<host>\d+) .*"
+    r"-A RC-DNAT-\S+ (?:! -s \S+ )?(?:-d (?P<ip>\S+?)/\d+ )?.*-p (?P<protocol>\w+) .*--dport (?P<host>\d+) .*"
     r"--to-destination \[?(?P<target>[0-9a-f.:]+?)\]?:(?P<port>\d+)$",
     re.MULTILINE,
 )
@@ -53,7 +52,10 @@ FORMS = (
     "{hostIP: 203.0.113.2, hostPort: '8040-8041', containerPort: 80-81}",
     "{hostPort: 8042, containerPort: 83, protocol: udp}", "{containerPort: 94}", "95",
 )  # fmt: skip
-EVERYWHERE4, EVERYWHERE6 = ("203.0.113.2", "127.0.0.1", "10.1.0.1"), ("2001:db8:113::2", "fd00:1::1")
+EVERYWHERE4, EVERYWHERE6 = (
+    ("203.0.113.2", "127.0.0.1", "10.1.0.1"),
+    ("2001:db8:113::2", "fd00:1::1"),
+)
 CERTAIN: Iterable[tuple[tuple[str, ...], str, Mapping[int, int]]] = (
     ((*EVERYWHERE4, *EVERYWHERE6), "tcp", {8001: 80, 8010: 80, 8011: 81, 8012: 82, 8008: 80, 8020: 80}),
     ((*EVERYWHERE4, *EVERYWHERE6), "udp", {8007: 83, 8042: 83}),
@@ -69,7 +71,9 @@ INNER = (("tcp", (80, 81, 82, 90, 91, 92, 93, 94, 95)), ("udp", (83, 84)))
 def test_every_form_of_publish_does_what_it_says(host: Host):
     """On the addresses that it names and on no other, in both families."""
     uplink = host.uplink()
-    host.manifests.write("a.yaml", bridge(DUAL) + container(f"bridge: br0, publish: [{', '.join(FORMS)}]"))
+    host.manifests.write(
+        "a.yaml", bridge(DUAL) + container(f"bridge: br0, publish: [{', '.join(FORMS)}]")
+    )
     converge(host)
     first, last = map(int, facts.sysctl("net.ipv4.ip_local_port_range").split())
     random = host_ports(host, "10.1.0.2")
@@ -95,14 +99,18 @@ def test_every_form_of_publish_does_what_it_says(host: Host):
             ways += [Way(REMOTE, address, protocol, port, "c1") for port in mapped]
     with serve({"c1": places["c1"]}, ports):
         assert walk(ways, places) == []
-    assert all(inner in {i for _, numbers in INNER for i in numbers} for *_, inner in published(host))
+    assert all(
+        inner in {i for _, numbers in INNER for i in numbers} for *_, inner in published(host)
+    )
 
 
 def test_publish_all_gives_a_port_to_what_is_exposed_and_has_none(host: Host):
     host.manifests.write(
         "a.yaml",
         bridge(f"{DUAL}, bindAddress: ['203.0.113.2', '2001:db8:113::2']")
-        + container("bridge: br0, publish: [8080:80], publishAll: true, expose: [80, 81, 53/udp, 90-91]"),
+        + container(
+            "bridge: br0, publish: [8080:80], publishAll: true, expose: [80, 81, 53/udp, 90-91]"
+        ),
     )
     uplink = host.uplink()
     converge(host)
@@ -125,7 +133,9 @@ def test_publish_all_gives_a_port_to_what_is_exposed_and_has_none(host: Host):
 
 def containers(*names: str, publish: str = "80") -> str:
     return bridge() + "".join(
-        container(f"bridge: br0, addresses: [10.1.0.{10 + int(name[1:])}], publish: [{publish}]", name)
+        container(
+            f"bridge: br0, addresses: [10.1.0.{10 + int(name[1:])}], publish: [{publish}]", name
+        )
         for name in names
     )
 
@@ -206,21 +216,7 @@ def test_the_ports_of_another_set_are_not_given_out(host: Host, tmp_path):
 
     assert host_ports(host, "10.9.0.11")[80] == [8020, 40000]
     assert ports_of(host, "c1")["c1"] == [8021, 40001]
-    with session_of(host, theirs):
-        pass
-
-
-def session_of(host: Host, path):
-    assert_settled(host, path, set_name="theirs")
-    return _Nothing()
-
-
-class _Nothing:
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        return None
+    assert_settled(host, theirs, set_name="theirs")
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -259,7 +259,9 @@ def test_what_is_blocked_is_left_exactly_as_it_is(host: Host):
     theirs = host.manifests.folder.parent / "theirs.yaml"
     theirs.write_text(bridge("addresses: [10.9.0.1/24]", "br1") + container("bridge: br1", "c2"))
     assert apply(host, theirs, set_name="theirs").converged
-    before = snapshot()
+    # A file that the containers of a bridge share, and empty chains, stand in nobody's way.
+    harmless = ("default-bridge-", "tables-save: :RC-")
+    before = snapshot(*harmless)
 
     host.manifests.write(
         "a.yaml",
@@ -270,8 +272,7 @@ def test_what_is_blocked_is_left_exactly_as_it_is(host: Host):
     )
     assert run(host, "apply") == 4
 
-    # The containers of a bridge share a file with their names; it stands in nobody's way.
-    assert_same(before, snapshot("default-bridge-"))
+    assert_same(before, snapshot(*harmless))
 
 
 def test_two_sets_live_side_by_side(host: Host):
