@@ -99,6 +99,20 @@ def cli(ctx: click.Context) -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run the command line and return the exit code; what a user can act on is one message."""
     try:
+        return _run(arguments)
+    except (KeyboardInterrupt, click.Abort):
+        return exit_codes.INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return exit_codes.PIPE
+    except ReconcilerError as error:
+        click.echo(f"error: {error}", err=True)
+        return exit_code(error)
+
+
+def _run(arguments: Sequence[str]) -> int:
+    """Run the command line through click, and tell apart its own ways to end."""
+    try:
         result: Any = cli.main(
             args=_asking_for_help(list(arguments)),
             prog_name="reconciler",
@@ -112,14 +126,9 @@ def run(arguments: Sequence[str]) -> int:
     except click.ClickException as error:
         error.show()
         return exit_codes.USAGE
-    except (KeyboardInterrupt, click.Abort):
-        return exit_codes.INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return exit_codes.PIPE
-    except ReconcilerError as error:
-        click.echo(f"error: {error}", err=True)
-        return exit_code(error)
+    except SystemExit as leaving:
+        # With 1 click says that nobody reads any more (EPIPE); else it has completed a word.
+        return exit_codes.PIPE if leaving.code == 1 else exit_codes.OK
     return result if isinstance(result, int) else exit_codes.OK
 
 

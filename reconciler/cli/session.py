@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from typing import cast
 
 import rich_click as click
 
@@ -18,6 +19,7 @@ from reconciler.cli.output import print_json, print_warnings
 from reconciler.cli.progress import Progress
 from reconciler.cli.report import print_report, render_report
 from reconciler.core.guard import Limit, check_deletes, count_owned
+from reconciler.core.object import Owner
 from reconciler.core.policy import Policy
 from reconciler.core.state import State
 from reconciler.errors import ReconcilerError
@@ -25,9 +27,10 @@ from reconciler.host.base import Host
 from reconciler.host.linux import LinuxHost
 from reconciler.host.listeners import describe_process
 from reconciler.host.recorded import RecordedHost
+from reconciler.kinds.container import Container
 from reconciler.kinds.expand import expand_catalog
 from reconciler.kinds.inert import inert_fields
-from reconciler.kinds.publication import PortConflict, PortsInUseError
+from reconciler.kinds.port_conflicts import PortConflict, PortsInUseError
 from reconciler.manifest.model import Finding
 from reconciler.manifest.problem import ManifestErrors, Problem
 
@@ -91,11 +94,21 @@ class Session:
 
     def _port_problem(self, conflict: PortConflict) -> Problem:
         resource = self.loaded.catalog.resources[f"Container/{conflict.container}"]
-        here = not isinstance(self.host, RecordedHost)
-        who = describe_process(conflict.listener.inode) if here else "a process"
-        message = f"host port {conflict.port}/{conflict.protocol} is in use: {who} listens on it"
-        finding = Finding(("publish",), message, "choose another host port, or end the process")
+        entries = enumerate(cast("Container", resource.spec).publish)
+        wanted = (conflict.port, conflict.protocol)
+        which = (n for n, ports in entries if wanted in {(p.host_port, p.protocol) for p in ports})
+        message = f"host port {conflict.port}/{conflict.protocol} is in use: {self._who(conflict)}"
+        finding = Finding(
+            ("publish", *which), message, "choose another host port, or free this one"
+        )
         return self.loaded.catalog.problem(resource, finding)
+
+    def _who(self, conflict: PortConflict) -> str:
+        holder = conflict.holder
+        if isinstance(holder, Owner):
+            return f"{holder.resource} of set {holder.set} publishes it"
+        here = not isinstance(self.host, RecordedHost)
+        return f"{describe_process(holder.inode) if here else 'a process'} listens on it"
 
     def reconcile(self) -> Report:
         """Converge."""

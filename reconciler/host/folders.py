@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -131,12 +133,21 @@ def remove_file(file: File) -> None:
 
 
 def _write_in_place(path: str, content: str) -> bool:
+    """Write a plain file that has this one name; say whether there was one.
+
+    A pipe would hold us up, and what has a second name is also somebody else's.
+    """
     data = content.encode("utf-8", "surrogateescape")
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except FileNotFoundError:
-        return False
+        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno in {errno.ENOENT, errno.ENXIO}:  # ENXIO: a pipe that nobody reads
+            return False
+        raise
     try:
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+            return False
         os.pwrite(fd, data, 0)
         os.ftruncate(fd, len(data))
     finally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import NamedTuple, cast
 
@@ -72,19 +72,15 @@ def publish(
         PortsExhaustedError: A range has no free port left.
     """
     wanted = dict(_requests(catalog))
-    there = _look(observed, set_name, set(catalog.names("Container")))
+    there = _look(observed, set_name, set(catalog.names("Container")), partial=partial)
     current = _match(_places(there.ours), wanted)
     listeners = [item for item in observed.objects.values() if isinstance(item, Listener)]
     taken = _taken(there, current, listeners)
     reserved = _reserved(observed)
     given = assign_ports(wanted, current, taken, _local_range(observed), reserved)
     certain = {request: port for request, port in given.items() if _is_certain(wanted[request])}
-    kept, foreign = (
-        (there.ours, [*there.foreign, *there.rest])
-        if partial
-        else ([*there.ours, *there.rest], there.foreign)
-    )
-    if conflicts := list(find_conflicts(certain, listeners, kept, foreign)):
+    kept = [*there.ours, *there.leaving]
+    if conflicts := list(find_conflicts(certain, listeners, kept, there.staying)):
         raise PortsInUseError(conflicts)
     found: dict[str, list[Published]] = {}
     for request, port in sorted(given.items()):
@@ -102,24 +98,26 @@ def publish(
 
 
 class _There(NamedTuple):
-    """What is published on the host."""
+    """What is published on the host, and by whom."""
 
     ours: list[Publication]
     """By containers that are declared."""
-    rest: list[Publication]
-    """By others of our set."""
-    foreign: list[Publication]
+    leaving: list[Publication]
+    """By others of our set, which go in this pass: their ports are free."""
+    staying: list[Publication]
 
 
-def _look(observed: State, set_name: str, declared: Collection[str]) -> _There:
+def _look(observed: State, set_name: str, declared: Collection[str], *, partial: bool) -> _There:
     there = _There([], [], [])
+    kept = {owner.resource for owner in observed.owners.values() if owner.keep}
     for one in read_publications(observed):
         if one.owner is None or one.owner.set != set_name:
-            there.foreign.append(one)
+            there.staying.append(one)
         elif one.container in declared:
             there.ours.append(one)
         elif one.owner.resource != UNKNOWN:  # a surplus copy of a rule of ours says nothing
-            there.rest.append(one)
+            stays = partial or one.owner.resource in kept
+            (there.staying if stays else there.leaving).append(one)
     return there
 
 
@@ -128,7 +126,7 @@ def _taken(
 ) -> dict[str, set[int]]:
     """By protocol, the ports that are not handed out."""
     taken: dict[str, set[int]] = {protocol: set() for protocol in PROTOCOLS}
-    for one in (*there.rest, *there.foreign):
+    for one in there.staying:
         taken.setdefault(one.protocol, set()).add(one.host_port)
     busy = {(request.protocol, port) for request, port in current.items()}
     for item in listeners:
@@ -192,21 +190,6 @@ def _binds(addresses: Collection[IPAddress]) -> list[str]:
 
 Place = tuple[str, int, str, str]
 """Container, its port, protocol, host address."""
-
-
-def _nothing() -> dict[str, set[int]]:
-    return {protocol: set() for protocol in ("tcp", "udp", "sctp")}
-
-
-@dataclass(frozen=True, slots=True)
-class _InUse:
-    """Published ports, as the comments of the rules say; all but ours by protocol."""
-
-    ours: dict[Place, list[int]] = field(default_factory=dict)
-    foreign: dict[str, set[int]] = field(default_factory=_nothing)
-    """Of other sets, and of containers of ours that stay although nothing declares them here."""
-    leaving: dict[str, set[int]] = field(default_factory=_nothing)
-    """Of containers that go in this pass."""
 
 
 def _places(ours: Iterable[Publication]) -> dict[Place, list[int]]:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import errno
 import itertools
+import operator
 import os
+import re
 import selectors
 import socket
 import struct
@@ -239,3 +241,62 @@ def _wait(selector: selectors.BaseSelector, trials: Sequence[_Trial]) -> None:
                 selector.unregister(key.fileobj)
                 # The last answer may come early: what must be shut gets its full time after it.
                 quiet = max(quiet, time.monotonic() + AGAIN) if trial.way.answer else quiet
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A rule, or a chain with its policy, as iptables-save prints it."""
+
+    table: str
+    text: str
+    counters: tuple[int, int]
+
+    @property
+    def is_ours(self) -> bool:
+        """In a chain of ours, or a jump of ours; what stands in RC-USER is the administrator's."""
+        if self.text.startswith("-A RC-USER "):
+            return False
+        return self.text.startswith((":RC-", "-A RC-")) or '"reconciler ' in self.text
+
+
+_COUNTED = re.compile(r"(?:\[(\d+):(\d+)\] )?(.*?)(?: \[(\d+):(\d+)\])?")
+
+
+def dump(host: Host, program: str = "iptables") -> list[Line]:
+    """What is there, but for tables that hold nothing."""
+    tables: dict[str, list[Line]] = {}
+    table = ""
+    for text in host.run(f"{program}-save", "-c").stdout.splitlines():
+        if text.startswith("*"):
+            table = text[1:]
+        elif text[:1] in {":", "["} and (found := _COUNTED.fullmatch(text)):
+            numbers = int(found[1] or found[4] or 0), int(found[2] or found[5] or 0)
+            tables.setdefault(table, []).append(Line(table, found[3], numbers))
+    return [line for lines in tables.values() if any(map(_says, lines)) for line in lines]
+
+
+def _says(line: Line) -> bool:
+    """Whether it is more than one of the kernel's chains that lets everything through."""
+    return not line.text.startswith(":") or not line.text.endswith(" ACCEPT")
+
+
+def ours(lines: Iterable[Line]) -> list[tuple[str, str]]:
+    """What is ours, chain by chain, in its order."""
+    found = [(line.table, line.text) for line in lines if line.is_ours]
+    return sorted(found, key=lambda one: (one[0], one[1].split(" ")[1 if one[1][0] == "-" else 0]))
+
+
+def assert_untouched(before: Iterable[Line], after: Iterable[Line]) -> None:
+    """All that is not ours is there, in its order, and its counters have only grown."""
+    old = [line for line in before if not line.is_ours]
+    new = [line for line in after if not line.is_ours]
+    # A table that was empty has come to hold something of ours: its policies are no news.
+    known = {line.table for line in old}
+    new = [line for line in new if line.table in known or _says(line)]
+    assert [(x.table, x.text) for x in new] == [(x.table, x.text) for x in old]
+    shrunk = [
+        (a, b)
+        for a, b in zip(old, new, strict=True)
+        if any(map(operator.gt, a.counters, b.counters))
+    ]
+    assert not shrunk

@@ -84,9 +84,8 @@ class HostFirewall:
         for attempt in range(STALE_ATTEMPTS + REFUSED_ATTEMPTS):
             saved = save(self._programs, family, backend)
             ruleset = parse(saved.text)
-            unreadable = _unreadable(batch, ruleset, failed)
-            if unreadable:
-                return failed | unreadable
+            if unreadable := _unreadable(batch, ruleset):
+                return unreadable
             target = make_target(family, [op for op in batch if op.key not in failed], desired)
             found = plan_edits(ruleset, target)
             expected: Saved | None = saved if attempt < STALE_ATTEMPTS else None
@@ -102,16 +101,11 @@ class HostFirewall:
         return failed | {op.key: "the firewall kept changing" for op in batch}
 
 
-def _unreadable(
-    batch: Iterable[Operation], ruleset: Ruleset, failed: dict[Key, str]
-) -> dict[Key, str]:
-    return {
-        op.key: f"table {op.object.table} holds what only nft can read"
-        for op in batch
-        if isinstance(op.object, FirewallChain | FirewallRule | FirewallJump)
-        and op.object.table in ruleset.unreadable
-        and op.key not in failed
-    }
+def _unreadable(batch: Iterable[Operation], ruleset: Ruleset) -> dict[Key, str]:
+    """Refuse all of a family where one table cannot be read: a wall there could not be written."""
+    wanted = {op.key: getattr(op.object, "table", "") for op in batch}
+    tables = ", ".join(sorted(ruleset.unreadable & set(wanted.values())))
+    return dict.fromkeys(wanted, f"table {tables} holds what only nft can read") if tables else {}
 
 
 def _culprit(culprit: Culprit | None, lines: Sequence[Sequence[Line]]) -> Key | None:

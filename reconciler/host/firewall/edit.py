@@ -24,43 +24,85 @@ TABLES = ("raw", "mangle", "filter", "nat")
 """In this order: what closes comes before what opens."""
 
 
+Place = tuple[str, str]
+"""Table and chain."""
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """What a family is to look like after one transaction."""
 
-    rules: Mapping[Key, AnyRule]
-    """All that are wanted, by key."""
+    rules: Mapping[Place, Sequence[AnyRule]]
+    """All that are wanted, by chain, in order."""
     make: frozenset[Key]
     """Rules and chains that this transaction makes or moves."""
-    remove: frozenset[Key]
-    """Rules and chains that it deletes."""
-    chains: Mapping[Key, FirewallChain]
-    """The chains of `make` and `remove`."""
+    removed: Mapping[Place, frozenset[str]]
+    """Identities of the rules that it deletes, by chain."""
+    chains: Mapping[Place, Key]
+    """The chains that it makes or deletes."""
+    gone: frozenset[Place]
+    """Those of them that it deletes."""
+
+    def touched(self, table: str) -> list[str]:
+        """Name the chains of a table in which a rule is made or deleted, in order."""
+        found = {chain for name, chain in self.removed if name == table}
+        for (name, chain), rules in self.rules.items():
+            if name == table and any(rule.key in self.make for rule in rules):
+                found.add(chain)
+        return sorted(found)
+
+    def made_in(self, table: Table, name: str) -> list[str]:
+        """Name the chains that are made and not there yet."""
+        wanted = (chain for place, chain in self.chains if place == name)
+        return sorted(
+            chain
+            for chain in wanted
+            if (name, chain) not in self.gone and chain not in table.chains
+        )
+
+    def gone_from(self, table: Table, name: str) -> list[str]:
+        """Name the chains that are deleted and still there."""
+        return sorted(
+            chain for place, chain in self.gone if place == name and chain in table.chains
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line for iptables-restore, and the rule that it writes, if any."""
+    """One line for iptables-restore, and the rule or chain that it is about, if any."""
 
     text: str
     key: Key | None = None
 
 
-def make_target(family: int, batch: Sequence[Operation], desired: State) -> Target:
+def make_target(family: int, batch: Iterable[Operation], desired: State) -> Target:
     """Say what a batch of operations on the rules of one family leads to."""
-    rules = {
-        key: item
-        for key, item in desired.objects.items()
-        if isinstance(item, FirewallRule | FirewallJump) and item.family == family
-    }
-    remove = frozenset(op.key for op in batch if op.verb is Verb.DELETE)
-    make = frozenset(op.key for op in batch if op.verb is not Verb.DELETE)
-    chains = {op.key: op.object for op in batch if isinstance(op.object, FirewallChain)}
-    return Target(rules, make, remove, chains)
+    rules: dict[Place, list[AnyRule]] = {}
+    for item in desired.objects.values():
+        if isinstance(item, FirewallRule | FirewallJump) and item.family == family:
+            rules.setdefault((item.table, item.chain), []).append(item)
+    for found in rules.values():
+        found.sort(key=lambda rule: (rule.order, rule.text))
+    make: set[Key] = set()
+    removed: dict[Place, set[str]] = {}
+    chains: dict[Place, Key] = {}
+    gone: set[Place] = set()
+    for operation in batch:
+        item = operation.object
+        if operation.verb is not Verb.DELETE:
+            make.add(operation.key)
+        if isinstance(item, FirewallChain):
+            chains[item.table, item.name] = operation.key
+            if operation.verb is Verb.DELETE:
+                gone.add((item.table, item.name))
+        elif isinstance(item, FirewallRule | FirewallJump) and operation.verb is Verb.DELETE:
+            removed.setdefault((item.table, item.chain), set()).add(item.identity)
+    frozen = {place: frozenset(names) for place, names in removed.items()}
+    return Target(rules, frozenset(make), frozen, chains, frozenset(gone))
 
 
 def plan_edits(ruleset: Ruleset, target: Target) -> list[tuple[TableEdit, list[Line]]]:
-    """Give the lines for each table that changes, in the order in which to commit them."""
+    """Give the lines for each table that changes, in the order in which they are to be committed."""
     found = []
     for name in TABLES:
         table = ruleset.tables.get(name) or Table(f"*{name}", ())
@@ -73,46 +115,26 @@ def plan_edits(ruleset: Ruleset, target: Target) -> list[tuple[TableEdit, list[L
 
 
 def _table(table: Table, name: str, target: Target) -> Iterator[Line]:
-    made, gone = _chains(name, target.make, target), _chains(name, target.remove, target)
-    for chain in made:
-        if chain not in table.chains:
-            yield Line(f":{chain} - [0:0]", _chain_key(chain, name, target))
-    touched = _touched(name, target)
-    for chain in sorted(touched):
+    gone = target.gone_from(table, name)
+    for chain in target.made_in(table, name):
+        yield Line(f":{chain} - [0:0]", target.chains[name, chain])
+    touched = target.touched(name)
+    for chain in touched:
         if chain.startswith(PREFIX) and chain not in gone:
-            yield from _own_chain(table, name, chain, target)
-    for chain in sorted(touched):
+            yield from _own_chain(table, (name, chain), target)
+    for chain in touched:
         if not chain.startswith(PREFIX):
-            yield from map(Line, _hooks(table, name, chain, target))
+            yield from _hooks(table, (name, chain), target)
     # All are emptied first: they may jump to each other.
-    there = [chain for chain in gone if chain in table.chains]
-    yield from (Line(f"{verb} {chain}") for verb in ("-F", "-X") for chain in there)
+    for verb in ("-F", "-X"):
+        yield from (Line(f"{verb} {chain}", target.chains[name, chain]) for chain in gone)
 
 
-def _chains(table: str, keys: Iterable[Key], target: Target) -> list[str]:
-    chains = (target.chains.get(key) for key in keys)
-    return sorted(chain.name for chain in chains if chain is not None and chain.table == table)
-
-
-def _chain_key(chain: str, table: str, target: Target) -> Key | None:
-    found = (k for k, c in target.chains.items() if (c.table, c.name) == (table, chain))
-    return next(found, None)
-
-
-def _touched(table: str, target: Target) -> set[str]:
-    """Name the chains in which a rule is made or deleted."""
-    found = set()
-    for key in target.make | target.remove:
-        if key.type == "rule":
-            label, _, rest = key.name.partition("/")
-            if label.removesuffix("6") == table:
-                found.add(rest.partition("/")[0])
-    return found
-
-
-def _own_chain(table: Table, name: str, chain: str, target: Target) -> Iterator[Line]:
-    have = [identity(rule) for rule in table.rules.get(chain, ())]
-    want, texts, keys = _wanted(table.rules.get(chain, ()), name, chain, target)
+def _own_chain(table: Table, place: Place, target: Target) -> Iterator[Line]:
+    _, chain = place
+    there = table.rules.get(chain, ())
+    have = [identity(rule) for rule in there]
+    want, texts, keys = _wanted(there, place, target)
     changes = edits(have, want)
     lines = render_edits(chain, changes, texts)
     for change, text in zip(changes, lines, strict=True):
@@ -120,23 +142,14 @@ def _own_chain(table: Table, name: str, chain: str, target: Target) -> Iterator[
 
 
 def _wanted(
-    there: Sequence[Rule], table: str, chain: str, target: Target
+    there: Sequence[Rule], place: Place, target: Target
 ) -> tuple[list[str], list[str], list[Key | None]]:
     """Give identities, texts and keys of what a chain is to hold."""
     present = {identity(rule): rule for rule in there}
-    ours = sorted(
-        (
-            rule
-            for rule in target.rules.values()
-            if (rule.table, rule.chain) == (table, chain)
-            and (rule.key in target.make or rule.identity in present)
-        ),
-        key=lambda rule: (rule.order, rule.text),
-    )
-    known = {rule.identity: rule for rule in ours}
-    removed = {key.name.rpartition("/")[2] for key in target.remove if key.type == "rule"}
-    removed |= {key.name.split("/", 2)[2] for key in target.remove if key.type == "rule"}
-    order = [rule.identity for rule in ours]
+    wanted = target.rules.get(place, ())
+    known = {r.identity: r for r in wanted if r.key in target.make or r.identity in present}
+    removed = target.removed.get(place, frozenset())
+    order = list(known)
     previous: str | None = None
     for rule in there:
         name = identity(rule)
@@ -148,49 +161,52 @@ def _wanted(
     return order, texts, keys
 
 
-def _hooks(table: Table, name: str, chain: str, target: Target) -> Sequence[str]:
+def _hooks(table: Table, place: Place, target: Target) -> Iterator[Line]:
     """Our jumps in a chain of the kernel; jumps of ours that are not wanted go with the others."""
+    wanted = _wanted_hooks(table, place, target)
+    _, chain = place
     have = [
         Present(rule.spec, identity(rule) if parse_rule_mark(rule) else None)
         for rule in table.rules.get(chain, ())
     ]
-    there = {rule.identity for rule in have}
-    wanted = [
+    lines = hook_edits(chain, have, [Hook(rule.identity, rule.text) for rule in wanted])
+    puts = len(lines) - len(wanted) if lines else 0
+    for number, text in enumerate(lines):
+        yield Line(text, wanted[number - puts].key if number >= puts else None)
+
+
+def _wanted_hooks(table: Table, place: Place, target: Target) -> list[AnyRule]:
+    there = {identity(rule) for rule in table.rules.get(place[1], ())}
+    return [
         rule
-        for rule in target.rules.values()
-        if (rule.table, rule.chain) == (name, chain)
-        and (rule.key in target.make or rule.identity in there)
-        and rule.key not in target.remove
+        for rule in target.rules.get(place, ())
+        if (rule.key in target.make or rule.identity in there)
+        and rule.identity not in target.removed.get(place, ())
     ]
-    wanted.sort(key=lambda rule: (rule.order, rule.text))
-    return hook_edits(chain, have, [Hook(rule.identity, rule.text) for rule in wanted])
 
 
 def _undo(table: Table, name: str, target: Target) -> Iterator[str]:
     """Lead back to what there was, by way of the rules as they were saved."""
-    made = [c for c in _chains(name, target.make, target) if c not in table.chains]
-    for chain in _chains(name, target.remove, target):
-        if chain in table.chains:
-            yield f":{chain} - [0:0]"
-    for chain in sorted(_touched(name, target)):
-        there = table.rules.get(chain, ())
-        if chain in made:
-            continue
-        if chain.startswith(PREFIX):
-            yield f"-F {chain}"
-            yield from (f"-A {chain} {rule.spec}" for rule in there)
-        else:
-            yield from _undo_hooks(there, name, chain, target)
+    made, gone = target.made_in(table, name), target.gone_from(table, name)
+    touched = target.touched(name)
+    own = sorted({c for c in touched if c.startswith(PREFIX) and c not in made} | set(gone))
+    yield from (f":{chain} - [0:0]" for chain in gone)
+    yield from (f"-F {chain}" for chain in own if chain in table.chains and chain not in gone)
+    for chain in own:
+        yield from (f"-A {chain} {rule.spec}" for rule in table.rules.get(chain, ()))
+    for chain in touched:
+        if not chain.startswith(PREFIX):
+            yield from _undo_hooks(table, (name, chain), target)
     yield from (f"-F {chain}" for chain in made)
     yield from (f"-X {chain}" for chain in made)
 
 
-def _undo_hooks(there: Sequence[Rule], table: str, chain: str, target: Target) -> Iterator[str]:
-    ours = [(n, rule) for n, rule in enumerate(there, 1) if parse_rule_mark(rule)]
-    for rule in target.rules.values():
-        if (rule.table, rule.chain) == (table, chain) and rule.key in target.make:
-            yield f"-D {chain} {rule.text}"
-    moved = {rule.identity for rule in target.rules.values() if rule.key in target.make}
-    for number, saved in ours:
-        if identity(saved) in moved:
+def _undo_hooks(table: Table, place: Place, target: Target) -> Iterator[str]:
+    """Take out what `_hooks` has put in, and put what it took out where it was."""
+    if not any(_hooks(table, place, target)):
+        return
+    _, chain = place
+    yield from (f"-D {chain} {rule.text}" for rule in _wanted_hooks(table, place, target))
+    for number, saved in enumerate(table.rules.get(chain, ()), 1):
+        if parse_rule_mark(saved):
             yield f"-I {chain} {number} {saved.spec}"
