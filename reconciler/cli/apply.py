@@ -36,6 +36,13 @@ def _limit(_: click.Context, __: click.Parameter, text: str | None) -> Limit | N
     help="How many objects, or which share of what is ours, may be deleted.  "
     "[default: half of it, or ten]",
 )
+@click.option(
+    "--clean-backend",
+    is_flag=True,
+    envvar="RECONCILER_CLEAN_BACKEND",
+    help="First take our chains out of the packet filter that this host does not use any more "
+    "(iptables-legacy or iptables-nft).",
+)
 @options.run_dir
 @options.state_dir
 def command(
@@ -46,6 +53,7 @@ def command(
     allow_empty: bool,
     output: str,
     max_deletes: Limit | None,
+    clean_backend: bool,
     run_dir: Path,
 ) -> int:
     """Converge this host to the manifests, look again, and report.
@@ -58,6 +66,8 @@ def command(
         with open_session(given) as session:
             require_admin("reconciler apply")
             with host_lock(run_dir, "reconciler apply"):
+                if clean_backend:
+                    session.clean_backends()
                 report = session.reconcile()
             session.print_report(report, output)
     return exit_codes.OK if report.converged else exit_codes.FAILED

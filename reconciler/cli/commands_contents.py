@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from ipaddress import IPv4Interface
 
 from reconciler.cli.shell import DELETE, MARKED, TRY, ip, line, sysctl, tc, write
 from reconciler.core.object import KernelObject, Owner
 from reconciler.objects import Address, Directory, File, Qdisc, Route
 from reconciler.objects.address import PROTOCOL
-from reconciler.objects.directory import NETNS_NAMES, marker_path
+from reconciler.objects.directory import NETNS_NAMES, marker_path, other_line, render_marker
 from reconciler.objects.file import NAMES
 from reconciler.objects.keys import device_parameter
 from reconciler.objects.marks import render_mark
@@ -77,24 +77,26 @@ def _root(qdisc: Qdisc) -> tuple[str, ...]:
     return "dev", qdisc.device, "root", "handle", f"{HANDLE >> 16:x}:"
 
 
-def write_directory(directory: Directory, owner: Owner) -> Iterator[str]:
-    """Make a folder ours: a file beside it says so."""
+def write_directory(directory: Directory, owner: Owner, others: Collection[str]) -> Iterator[str]:
+    """Make a folder ours: a file beside it says so, and which files in it are not."""
     yield line("mkdir", "-p", NETNS_NAMES)
-    yield write(marker_path(directory.path), f"{render_mark(owner)}\n")
+    yield write(marker_path(directory.path), render_marker(render_mark(owner), others))
     yield line("mkdir", "-p", directory.path)
 
 
-def delete_directory(directory: Directory) -> Iterator[str]:
+def delete_directory(directory: Directory, others: Collection[str]) -> Iterator[str]:
     """Take our files out of a folder, and the folder if nothing else is in it."""
-    yield line("rm", "-f", *(f"{directory.path}/{name}" for name in NAMES))
+    yield line("rm", "-f", *(f"{directory.path}/{name}" for name in NAMES if name not in others))
     yield line(TRY, "rmdir", directory.path)
     yield line("rm", "-f", marker_path(directory.path))
 
 
-def write_file(file: File, before: KernelObject | None = None) -> Iterator[str]:
+def write_file(file: File, before: KernelObject | None, adopts: bool) -> Iterator[str]:
     """Write a file in place, because ip-netns(8) has mounted it somewhere, or make a link."""
     path = f"{file.directory}/{file.name}"
     yield line("mkdir", "-p", file.directory)  # somebody may have deleted it
+    if adopts:
+        yield line("sed", "-i", f"/^{other_line(file.name)}$/d", marker_path(file.directory))
     if file.target:
         yield line("ln", "-sfn", file.target, path)
         return

@@ -91,7 +91,7 @@ def _body(plan: Plan, observed: State) -> Iterator[str]:
         if title == _FIREWALL:
             yield from write_firewall(list(operations), plan.desired, rules)
             continue
-        for command in chain.from_iterable(map(_commands, operations)):
+        for command in chain.from_iterable(_commands(one, observed) for one in operations):
             if command not in folders:
                 yield command
             if command.startswith("mkdir "):  # files need their folder, and have it by then
@@ -102,7 +102,10 @@ def _title(operation: Operation) -> str:
     return _FIREWALL if operation.key.type in FIREWALL else operation.owner.resource
 
 
-def _commands(operation: Operation) -> Iterable[str]:
+def _commands(operation: Operation, observed: State) -> Iterable[str]:
+    match operation.object:
+        case Directory() | File() as names:
+            return _name(names, operation, observed)
     match operation.verb:
         case Verb.DELETE:
             return _delete(operation)
@@ -110,6 +113,25 @@ def _commands(operation: Operation) -> Iterable[str]:
             return _set(operation)
         case Verb.ADD:
             return _add(operation)
+
+
+def _name(names: Directory | File, operation: Operation, observed: State) -> Iterable[str]:
+    """Of a folder only the files that are ours are touched, unless one is taken over."""
+    deletes = operation.verb is Verb.DELETE
+    if isinstance(names, File):
+        adopts = names.key in observed.objects and names.key not in observed.owners
+        before = operation.before
+        return (
+            contents.delete_file(names) if deletes else contents.write_file(names, before, adopts)
+        )
+    others = [
+        file.name
+        for key, file in sorted(observed.objects.items())
+        if isinstance(file, File) and file.directory == names.path and key not in observed.owners
+    ]
+    if deletes:
+        return contents.delete_directory(names, others)
+    return contents.write_directory(names, operation.owner, others)
 
 
 def _add(operation: Operation) -> Iterable[str]:
@@ -149,10 +171,6 @@ def _write(operation: Operation) -> Iterator[str]:
             yield from contents.write_qdisc(qdisc)
         case Port() as port:
             yield from links.plug(port, operation.before)
-        case Directory() as directory:
-            yield from contents.write_directory(directory, operation.owner)
-        case File() as file:
-            yield from contents.write_file(file, operation.before)
         case other:
             raise TypeError(f"{other.key} is not something that we make")
 
@@ -171,9 +189,5 @@ def _delete(operation: Operation) -> Iterator[str]:
             yield from contents.delete_route(route)
         case Qdisc() as qdisc:
             yield from contents.delete_qdisc(qdisc)
-        case Directory() as directory:
-            yield from contents.delete_directory(directory)
-        case File() as file:
-            yield from contents.delete_file(file)
         case _:
             return  # a sysctl cannot be deleted

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from typing import cast
 
 import rich_click as click
@@ -22,7 +21,7 @@ from reconciler.core.guard import Limit, check_deletes, count_owned
 from reconciler.core.object import Owner
 from reconciler.core.policy import Policy
 from reconciler.core.state import State
-from reconciler.errors import ReconcilerError
+from reconciler.errors import HostError, ReconcilerError
 from reconciler.host.base import Host
 from reconciler.host.linux import LinuxHost
 from reconciler.host.listeners import describe_process
@@ -69,10 +68,22 @@ class Session:
             suspended=frozenset(r.id for r in self.loaded.catalog if r.suspended),
         )
 
-    @cached_property
+    @property
     def warnings(self) -> tuple[Problem, ...]:
-        """What is declared and has no effect yet."""
-        return inert_fields(self.loaded.catalog)
+        """What is declared and has no effect yet, and what the look at the host found."""
+        found = self.host.warnings if isinstance(self.host, LinuxHost) else []
+        general = tuple(Problem("", 0, 0, "", "", message) for message in found)
+        return inert_fields(self.loaded.catalog) + general
+
+    def clean_backends(self) -> None:
+        """Take our chains out of the packet filter that this host does not use.
+
+        Raises:
+            HostError: It refused.
+        """
+        refusals = self.host.clean_backends() if isinstance(self.host, LinuxHost) else []
+        if refusals:
+            raise HostError("; ".join(refusals))
 
     def expand(self, observed: State) -> State:
         """Say what is desired, given what is there."""

@@ -61,6 +61,8 @@ def _sets() -> list[str]:
 def _teardown(set_name: str) -> Report:
     host = LinuxHost(set_name)
     try:
+        for refusal in host.clean_backends():
+            click.echo(f"warning: {refusal}", err=True)
         return reconcile(host, lambda _: State(), Policy(prune=True, keep=False), set_name)
     finally:
         host.close()

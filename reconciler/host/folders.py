@@ -9,8 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from reconciler.host.kernel import OperationError
-from reconciler.objects.directory import MARKER_SUFFIX, NETNS_NAMES, marker_path
+from reconciler.objects.directory import (
+    MARKER_SUFFIX,
+    NETNS_NAMES,
+    marker_path,
+    parse_marker,
+    render_marker,
+)
 from reconciler.objects.file import NAMES, File, FolderDump
+from reconciler.objects.marks import parse_mark
 
 _CONTENT_MAX = 16 << 20  # bytes
 _FRESH = ".new"
@@ -68,14 +75,14 @@ def _read_text(path: str) -> str | None:
 
 
 def make_folder(path: str, mark: str) -> None:
-    """Make a folder ours; one that is there keeps what is in it.
+    """Make a folder ours; one that is there keeps what is in it, and that stays somebody else's.
 
     Raises:
         OperationError: It cannot be made.
     """
     try:
         Path(NETNS_NAMES).mkdir(mode=0o755, parents=True, exist_ok=True)
-        _replace(marker_path(path), f"{mark}\n")
+        _replace(marker_path(path), render_marker(mark, _others(path)))
         Path(path).mkdir(mode=0o755, exist_ok=True)
     except OSError as error:
         raise _refusal(path, error) from error
@@ -91,15 +98,33 @@ def remove_folder(path: str) -> None:
     """
     folder, marker = Path(path), Path(marker_path(path))
     try:
+        others = _others(path)
         for name in NAMES:
             (folder / f"{name}{_FRESH}").unlink(missing_ok=True)  # of a run that was killed
-            (folder / name).unlink(missing_ok=True)
+            if name not in others:
+                (folder / name).unlink(missing_ok=True)
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
         marker.with_name(f"{marker.name}{_FRESH}").unlink(missing_ok=True)
         marker.unlink(missing_ok=True)
     except OSError as error:
         raise _refusal(path, error) from error
+
+
+def _others(path: str) -> frozenset[str]:
+    """Name the files of our names that are somebody else's: those that were there before us."""
+    words, others = parse_marker(_read_text(marker_path(path)) or "")
+    if parse_mark(words) is not None:
+        return others
+    return frozenset(name for name in NAMES if os.path.lexists(f"{path}/{name}"))
+
+
+def _take_over(file: File) -> None:
+    """Note that a file is ours from now on, before it is: a kill in between leaves no stranger."""
+    marker = marker_path(file.directory)
+    words, others = parse_marker(_read_text(marker) or "")
+    if file.name in others:
+        _replace(marker, render_marker(words, others - {file.name}))
 
 
 def write_file(file: File) -> None:
@@ -111,6 +136,7 @@ def write_file(file: File) -> None:
     path = f"{file.directory}/{file.name}"
     try:
         Path(file.directory).mkdir(mode=0o755, exist_ok=True)  # somebody may have deleted it
+        _take_over(file)
         if file.target:
             _link(path, file.target)
         elif os.path.islink(path) or not _write_in_place(path, file.content or ""):  # noqa: PTH114

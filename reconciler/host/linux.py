@@ -81,6 +81,19 @@ class LinuxHost:
         announce(self._kernel, announcements(Plan(tuple(done)), self._seen))
         forget_flows(find_stale_flows(done), self.counters)
 
+    @property
+    def warnings(self) -> list[str]:
+        """What the last look found and no change can put right."""
+        return [
+            f"our chains are also in the {backend} tables of IPv{family}, which this host does not "
+            "use; apply --clean-backend removes them there"
+            for family, backend in sorted(self._firewall.split.items())
+        ]
+
+    def clean_backends(self) -> list[str]:
+        """Take our chains out of the packet filter that this host does not use; list refusals."""
+        return self._firewall.clean()
+
     def owner_of(self, netns: str) -> Owner | None:
         """Tell whose a named namespace is, without looking at anything else; None if nobody's."""
         try:

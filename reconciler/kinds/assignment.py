@@ -33,6 +33,7 @@ from reconciler.kinds.publication import Published, publish
 from reconciler.manifest.catalog import Catalog
 from reconciler.objects import Address, File
 from reconciler.objects.file import file_key
+from reconciler.objects.marks import UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,8 +240,12 @@ def _current(
         if place in places:
             here.setdefault(place, []).append(item.interface.ip)
         else:
-            elsewhere.setdefault(owner.resource, []).append(item.interface.ip)
+            # Where the mark has lost its words, the namespace says whose it is.
+            owned = item.netns if owner.resource == UNKNOWN else owner.resource
+            elsewhere.setdefault(owned, []).append(item.interface.ip)
     return {
-        request: here.get(place) or elsewhere.get(f"Container/{request.container}", [])
+        request: here.get(place)
+        or elsewhere.get(f"Container/{request.container}")
+        or elsewhere.get(place[0], [])
         for request, place in requests.items()
     }

@@ -101,10 +101,14 @@ def render_bridge(bridge: BridgeDevice, group: int) -> Request:
 
 
 def render_bridge_changes(ifindex: int, differences: Iterable[Difference]) -> list[Request]:
-    """Write the fields that differ: what every device has, then what only a bridge has."""
+    """Write the fields that differ: what only a bridge has, then what every device has.
+
+    So STP is off before the bridge comes up: else every port would be listening and learning first,
+    for twice the forward delay, and stay so although STP goes off (br_make_forwarding, Linux 6.18).
+    """
     fields = {d.field: d.after for d in differences}
     own = {name: fields.pop(name) for name in list(fields) if name in _OWN}
-    requests = [set_link(ifindex, LinkSettings(**fields))] if fields else []  # type: ignore[arg-type]
+    requests = []
     if own.get("stp") is False and len(own) > 1:
         # Of one request the kernel takes the delay first, and while STP is on it takes none below
         # 2 s (ERANGE; br_changelink in net/bridge/br_netlink.c).
@@ -112,6 +116,8 @@ def render_bridge_changes(ifindex: int, differences: Iterable[Difference]) -> li
         del own["stp"]
     if own:
         requests.append(set_link(ifindex, bridge=_attributes(**own)))  # type: ignore[arg-type]
+    if fields:
+        requests.append(set_link(ifindex, LinkSettings(**fields)))  # type: ignore[arg-type]
     return requests
 
 

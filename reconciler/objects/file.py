@@ -1,6 +1,7 @@
 """File: resolv.conf, hosts or hostname of a container, in a folder of ours (resolv.conf(5), hosts(5)).
 
-- Ours after a restart: its folder is (`Directory`), and it has one of the three names.
+- Ours after a restart: its folder is (`Directory`), and it has one of the three names, unless the
+  mark of the folder says that it was there before.
 - Requires its folder and dies with it.
 - Compared are content and link: what somebody edits is drift. A file that is there is written in
   place, because ip-netns(8) bind-mounts it: a new file would not be seen by who runs already.

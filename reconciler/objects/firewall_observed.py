@@ -33,9 +33,10 @@ def parse_firewall(family: int, ruleset: Ruleset, set_name: str) -> Iterator[Ent
     sets = {m.set for _, _, m in marked if m is not None and m.resource != SHARED_RESOURCE}
     alone = Owner(set_name, SHARED_RESOURCE) if sets <= {set_name} else None
     others = {
-        (table, rule.chain)
+        (table, chain)
         for table, rule, mark in marked
         if mark is not None and mark.set != set_name and mark.resource != SHARED_RESOURCE
+        for chain in (rule.chain, _target(rule))
     }
     for table in ruleset.tables.values():
         for name in table.chains:
@@ -57,8 +58,20 @@ def parse_firewall(family: int, ruleset: Ruleset, set_name: str) -> Iterator[Ent
                 misplaced = kernels and not first
                 yield (
                     replace(item, identity=again, order=order, misplaced=misplaced),
-                    owner if again == item.identity else Owner(set_name, UNKNOWN),
+                    owner if again == item.identity else _surplus(mark, set_name),
                 )
+
+
+def _target(rule: Rule) -> str:
+    """Where a rule jumps to: a chain of somebody's that may be empty."""
+    return rule.spec.rpartition("-j ")[2]
+
+
+def _surplus(mark: RuleMark | None, set_name: str) -> Owner:
+    """Whose it is to take a second copy away."""
+    if mark is None or mark.resource == SHARED_RESOURCE:
+        return Owner(set_name, UNKNOWN)
+    return Owner(mark.set, UNKNOWN)
 
 
 def _standing_first(marked: Iterable[tuple[str, Rule, RuleMark | None]]) -> Iterator[bool]:

@@ -13,7 +13,7 @@ from reconciler.formats.route import RT_TABLE_MAIN, RTN_UNICAST, RouteMessage
 from reconciler.objects.address import PROTOCOL, parse_address
 from reconciler.objects.bridge import parse_bridge
 from reconciler.objects.device import parse_device
-from reconciler.objects.directory import Directory
+from reconciler.objects.directory import Directory, parse_marker
 from reconciler.objects.file import FolderDump
 from reconciler.objects.marks import UNKNOWN, parse_group, parse_mark
 from reconciler.objects.namespace import Namespace
@@ -222,11 +222,12 @@ def _contents(
 
 def _names(folder: FolderDump) -> Iterator[Entry]:
     """A folder without our marker is not there, as far as we are concerned; its files are."""
-    owner = None if folder.mark is None else parse_mark(folder.mark.strip())
+    words, others = parse_marker(folder.mark or "")
+    owner = parse_mark(words)
     if owner is not None:
         yield Directory(folder.path), owner
-    for file in folder.files.values():
-        yield file, owner
+    for name, file in folder.files.items():
+        yield file, None if name in others else owner
 
 
 def _simple(route: RouteMessage) -> bool:

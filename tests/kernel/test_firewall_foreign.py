@@ -176,7 +176,7 @@ def test_a_life_of_ours_beside_strangers_rules(host: Host, rules: str | Path, ba
     def assert_theirs() -> dict[str, list[Line]]:
         now = {program: dump(host, program) for program in PROGRAMS}
         for program in PROGRAMS:
-            assert_untouched(before[program], now[program])
+            assert_untouched(before[program], now[program], backend)
         return now
 
     for text in (world(), world(8002, more=True, icc=False), world(8002, second=False)):
@@ -431,7 +431,8 @@ def test_what_strangers_do_to_ours_is_found_and_healed_at_once(
             assert_settled(host)
             healed = dump(host, program)
             assert ours(healed) == right, name
-            assert_untouched([line for line in theirs if not _lay_in_ours(line)], healed)
+            untouched = [line for line in theirs if not _lay_in_ours(line)]
+            assert_untouched(untouched, healed, backend)
             assert walk(ways_of_the_world(), places) == [], name
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from reconciler.core.object import KernelObject, Key, Owner
-from reconciler.core.plan import Operation
+from reconciler.core.object import KernelObject, Key, Owner, Stage, stage_of
+from reconciler.core.plan import Operation, Verb
 from reconciler.core.state import State
 from reconciler.errors import HostError
 from reconciler.formats.iptables import Ruleset, parse
@@ -16,7 +16,6 @@ from reconciler.host.firewall.edit import Line, make_target, plan_edits
 from reconciler.host.firewall.programs import Backend, Family, Programs
 from reconciler.host.firewall.restore import Status, restore
 from reconciler.host.firewall.save import Saved, save
-from reconciler.objects import FirewallChain, FirewallJump, FirewallRule
 from reconciler.objects.chain import PREFIX
 from reconciler.objects.firewall_observed import parse_firewall
 
@@ -34,6 +33,8 @@ class HostFirewall:
         self._set_name = set_name
         self._programs = Programs(counters)
         self._backends: dict[Family, Backend | None] = {}
+        self.split: dict[Family, Backend] = {}
+        """Where our chains are although this host uses the other backend."""
 
     def observe(self, *, needed: bool) -> Iterator[tuple[KernelObject, Owner | None]]:
         """Read what is ours.
@@ -64,9 +65,34 @@ class HostFirewall:
                     "apt-get install iptables, or say `iptables: false` on every Bridge"
                 )
             return None
-        return detect_backends(
-            self._programs, family, lambda chain: chain.startswith(PREFIX)
-        ).chosen
+        found = detect_backends(self._programs, family, lambda chain: chain.startswith(PREFIX))
+        for backend, seen in found.found.items():
+            if seen.ours and backend is not found.chosen:
+                self.split[family] = backend
+        return found.chosen
+
+    def clean(self) -> list[str]:
+        """Take our set's chains out of the backend that this host does not use; list refusals.
+
+        They are left from before the administrator changed over, and packets still pass them.
+        """
+        list(self.observe(needed=False))
+        refusals = []
+        for family, backend in tuple(self.split.items()):
+            saved = save(self._programs, family, backend)
+            ruleset = parse(saved.text)
+            ours = [
+                Operation(Verb.DELETE, item, owner)
+                for item, owner in parse_firewall(family, ruleset, self._set_name)
+                if owner is not None and owner.set == self._set_name
+            ]
+            found = plan_edits(ruleset, make_target(family, ours, State()))
+            done = restore(self._programs, family, backend, [edit for edit, _ in found], saved)
+            if done.status is Status.DONE:
+                del self.split[family]
+            else:
+                refusals.append(f"iptables-{backend}, IPv{family}: {done.message}")
+        return refusals
 
     def perform(self, batch: Sequence[Operation], desired: State) -> list[str | None]:
         """Carry out all firewall operations of a batch, family by family."""
@@ -81,24 +107,35 @@ class HostFirewall:
         failed: dict[Key, str] = {}
         backend = self._backend(family, needed=True)
         assert backend is not None  # noqa: S101 - needed
-        for attempt in range(STALE_ATTEMPTS + REFUSED_ATTEMPTS):
+        stale = 0
+        while True:
             saved = save(self._programs, family, backend)
             ruleset = parse(saved.text)
             if unreadable := _unreadable(batch, ruleset):
                 return unreadable
             target = make_target(family, [op for op in batch if op.key not in failed], desired)
             found = plan_edits(ruleset, target)
-            expected: Saved | None = saved if attempt < STALE_ATTEMPTS else None
+            expected: Saved | None = saved if stale < STALE_ATTEMPTS else None
             done = restore(self._programs, family, backend, [edit for edit, _ in found], expected)
             if done.status is Status.DONE:
                 return failed
             if done.status is Status.STALE:
+                stale += 1
                 continue
             key = _culprit(done.culprit, [lines for _, lines in found])
-            if done.status is not Status.REFUSED or key is None or key in failed:
+            known = key is not None and key not in failed and len(failed) < REFUSED_ATTEMPTS
+            if done.status is not Status.REFUSED or key is None or not known:
                 return failed | {op.key: done.message for op in batch if op.key not in failed}
-            failed[key] = done.message
-        return failed | {op.key: "the firewall kept changing" for op in batch}
+            failed = _ways_in(batch, key) | failed | {key: done.message}
+
+
+def _ways_in(batch: Iterable[Operation], refused: Key) -> dict[Key, str]:
+    """Shut what a wall would have stood before that the kernel refuses: all that lets anybody in."""
+    stages = {op.key: stage_of(op.object) for op in batch if op.verb is not Verb.DELETE}
+    if stages.get(refused) is not Stage.CLOSES:
+        return {}
+    message = f"not tried: {refused} was refused"
+    return {key: message for key, stage in stages.items() if stage is Stage.OPENS}
 
 
 def _unreadable(batch: Iterable[Operation], ruleset: Ruleset) -> dict[Key, str]:
