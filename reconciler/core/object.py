@@ -23,7 +23,10 @@ class Key(NamedTuple):
 
     def __str__(self) -> str:
         """Print as ``address/web1:eth0/10.1.0.2/24``; the host's namespace has no prefix."""
-        return f"{self.type}/{self.netns}:{self.name}" if self.netns else f"{self.type}/{self.name}"
+        if self.netns:
+            return f"{self.type}/{self.netns}:{self.name}"
+        # A path begins with its own slash: ``file/etc/netns/web1/hosts``.
+        return f"{self.type}{'' if self.name.startswith('/') else '/'}{self.name}"
 
 
 class Owner(NamedTuple):

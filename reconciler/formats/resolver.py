@@ -86,3 +86,12 @@ def render_hosts(lines: Iterable[HostsLine], comment: str, *, ipv6: bool) -> str
     local: Sequence[str] = (_LOCAL, *_LOCAL_IPV6) if ipv6 else (_LOCAL,)
     found = [f"{line.address}\t{' '.join(dict.fromkeys(line.names))}" for line in lines]
     return "\n".join([f"# {comment}", *local, *dict.fromkeys(found)]) + "\n"
+
+
+def parse_hosts(text: str) -> tuple[HostsLine, ...]:
+    """Read a hosts file; what cannot be understood is passed over, as the C library does."""
+    found = []
+    for line in text.splitlines():
+        address, *names = line.split("#", 1)[0].split() or [""]
+        found += [HostsLine(known, tuple(names)) for known in _address(address)]
+    return tuple(found)

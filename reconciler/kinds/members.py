@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from posixpath import normpath
 from typing import cast
 
-from reconciler.allocate.addresses import IPInterface
-from reconciler.core.object import HOST
+from reconciler.allocate.addresses import IPAddress, IPInterface
+from reconciler.core.object import HOST, Key
 from reconciler.core.state import State
-from reconciler.formats.resolver import HostsLine
+from reconciler.formats.resolver import HostsLine, parse_hosts
 from reconciler.kinds.bridge import Bridge
 from reconciler.kinds.container import Container
 from reconciler.kinds.link import Link
 from reconciler.kinds.places import netns_of
 from reconciler.manifest.catalog import Catalog
-from reconciler.objects import Address, Veth
+from reconciler.objects import Address, File, Veth
+from reconciler.objects.file import file_key
 
 Place = tuple[str, str]
 """Namespace and device name."""
@@ -76,6 +78,7 @@ def undeclared_members(
     for item in observed.objects.values():
         if isinstance(item, Address) and not item.interface.is_link_local:
             addresses.setdefault((item.netns, item.device), []).append(item.interface)
+    written = dict(_written_hosts(observed, set_name))
     for key, item in observed.objects.items():
         owner = observed.owners.get(key)
         if not isinstance(item, Veth) or owner is None or owner.set != set_name:
@@ -85,7 +88,35 @@ def undeclared_members(
         if bridge is None or kind != "Container" or catalog.get(kind, name):
             continue
         own = sorted(addresses.get((item.peer_netns or "", item.peer_name or ""), []), key=_order)
-        yield bridge, Member(name, tuple(HostsLine(a.ip, (name,)) for a in own), shares=True)
+        lines = tuple(_line(address, name, written.get(name, {})) for address in own)
+        yield bridge, Member(name, lines, shares=True)
+
+
+def _line(address: IPInterface, name: str, written: _Hosts) -> HostsLine:
+    """What a container calls itself, its resource's name at least."""
+    said = (line for line in written.get(address.ip, ()) if name in line.names)
+    return next(said, HostsLine(address.ip, (name,)))
+
+
+_Hosts = Mapping[IPAddress, Sequence[HostsLine]]
+
+
+def _written_hosts(observed: State, set_name: str) -> Iterator[tuple[str, _Hosts]]:
+    """Read the hosts files of all containers: where else would their full names be said."""
+    read: dict[Key, dict[IPAddress, list[HostsLine]]] = {}
+    for key, owner in observed.owners.items():
+        kind, _, name = owner.resource.partition("/")
+        if key.type != "directory" or kind != "Container" or owner.set != set_name:
+            continue
+        file = observed.objects.get(file_key(f"{key.name}/hosts"))
+        if isinstance(file, File) and file.target:  # a thousand links may lead to one file
+            file = observed.objects.get(file_key(normpath(f"{key.name}/{file.target}")))
+        if isinstance(file, File) and file.key not in read:
+            lines = read.setdefault(file.key, {})
+            for line in parse_hosts(file.content or ""):
+                lines.setdefault(line.address, []).append(line)
+        if isinstance(file, File):
+            yield name, read[file.key]
 
 
 def _order(interface: IPInterface) -> tuple[int, int]:

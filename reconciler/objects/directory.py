@@ -61,7 +61,7 @@ class Directory:
 
     @property
     def key(self) -> Key:
-        """``directory//etc/netns/NAME``."""
+        """``directory/etc/netns/NAME``."""
         return directory_key(self.path)
 
     @property

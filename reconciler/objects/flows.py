@@ -8,20 +8,26 @@ port is published, those that went to the host itself by that port. No other flo
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
+from reconciler.core.object import HOST
 from reconciler.core.plan import Operation, Verb
+from reconciler.core.state import State
 from reconciler.formats.conntrack import Flow
 from reconciler.formats.resolver import IPAddress
 from reconciler.objects.address import Address
 from reconciler.objects.rule import FirewallRule
 
 _TARGET = re.compile(r"--to-destination \[?([0-9a-fA-F.:]+?)\]?:(\d+)(?: |$)")
+_HOST = re.compile(r"(?:^| )-d ([0-9a-fA-F.:]+)(?:/32|/128)?(?: |$)")
 _PORT = re.compile(r"--dport (\d+)(?: |$)")
 _PROTOCOL = re.compile(r"-p (tcp|udp|sctp)(?: |$)")
 _NUMBERS = {"tcp": 6, "udp": 17, "sctp": 132}
+
+Place = tuple[str, IPAddress]
+"""Namespace and address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +38,13 @@ class Translation:
     host_port: int
     target: IPAddress
     port: int
+    host_ip: IPAddress | None = None
+    """None: every address of the host."""
+
+    @property
+    def entrance(self) -> tuple[int, int, int, IPAddress | None]:
+        """Protocol, family, and the host's port and address."""
+        return (self.protocol, self.target.version, self.host_port, self.host_ip)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +52,17 @@ class StaleFlows:
     """Which flows are to be forgotten."""
 
     gone: frozenset[Translation] = frozenset()
-    addresses: frozenset[IPAddress] = frozenset()
-    """Of containers, that nobody has any more."""
     new: frozenset[Translation] = frozenset()
-    """UDP ports that are published from now on."""
+    """What is published from now on."""
+    addresses: frozenset[IPAddress] = frozenset()
+    """Of containers, that they have no more."""
+    local: frozenset[IPAddress] = frozenset()
+    """The host's own."""
+    taken: frozenset[tuple[int, int, int, IPAddress | None]] = frozenset()
+    """The entrances of UDP ports that led to the host itself before."""
 
     def __bool__(self) -> bool:
-        return bool(self.gone or self.addresses or self.new)
+        return bool(self.gone or self.addresses or self.taken)
 
     def has(self, flow: Flow) -> bool:
         """Tell whether a flow is one of them."""
@@ -55,31 +72,63 @@ class StaleFlows:
         way = Translation(
             original.protocol, original.destination_port, reply.source, reply.source_port
         )
-        if way in self.gone:
-            return True
-        return any(
-            (new.protocol, new.host_port) == (way.protocol, way.host_port)
-            and reply.source == original.destination
-            for new in self.new
-        )
+        here = replace(way, host_ip=original.destination)
+        if way in self.gone or here in self.gone:
+            return way not in self.new and here not in self.new
+        if reply.source != original.destination or not self._is_local(original.destination):
+            return False
+        return way.entrance in self.taken or here.entrance in self.taken
+
+    def _is_local(self, address: IPAddress) -> bool:
+        return address in self.local or address.is_loopback
 
 
-def find_stale_flows(done: Iterable[Operation]) -> StaleFlows:
-    """Find out of what was done which flows have lost their way."""
+def find_stale_flows(done: Iterable[Operation], observed: State = State()) -> StaleFlows:
+    """Find out of what was done which flows have lost their way.
+
+    Args:
+        done: Operations that worked.
+        observed: What there was before.
+    """
     gone: set[Translation] = set()
     new: set[Translation] = set()
-    removed: set[IPAddress] = set()
-    added: set[IPAddress] = set()
+    removed: set[Place] = set()
+    added: set[Place] = set()
     for operation in done:
         item = operation.object
+        deleted = operation.verb is Verb.DELETE
         if isinstance(item, FirewallRule) and item.table == "nat":
             found = parse_translation(item.text)
             if found is not None:
-                (gone if operation.verb is Verb.DELETE else new).add(found)
-        elif isinstance(item, Address) and item.netns:
-            (removed if operation.verb is Verb.DELETE else added).add(item.interface.ip)
-    udp = {way for way in new if way.protocol == _NUMBERS["udp"]}
-    return StaleFlows(frozenset(gone - new), frozenset(removed - added), frozenset(udp - gone))
+                (gone if deleted else new).add(found)
+        elif isinstance(item, Address):
+            (removed if deleted else added).add((item.netns, item.interface.ip))
+        elif deleted and operation.key.type in {"device", "netns"}:
+            removed.update(_dying(operation, observed))
+    ends = {address for netns, address in removed - added if netns != HOST}
+    fresh = {way.entrance for way in new if way.protocol == _NUMBERS["udp"]}
+    return StaleFlows(
+        frozenset(gone - new),
+        frozenset(new),
+        frozenset(ends),
+        frozenset(_local(observed)),
+        frozenset(fresh - {way.entrance for way in gone}),
+    )
+
+
+def _dying(operation: Operation, observed: State) -> Iterator[Place]:
+    """Give the addresses that go with a device or a namespace."""
+    for item in observed.objects.values():
+        if isinstance(item, Address):
+            inside = operation.key.type == "netns" and item.netns == operation.key.name
+            if inside or operation.key in {observed.resolve(parent) for parent in item.parents}:
+                yield item.netns, item.interface.ip
+
+
+def _local(observed: State) -> Iterator[IPAddress]:
+    for item in observed.objects.values():
+        if isinstance(item, Address) and item.netns == HOST:
+            yield item.interface.ip
 
 
 def parse_translation(text: str) -> Translation | None:
@@ -87,8 +136,10 @@ def parse_translation(text: str) -> Translation | None:
     target, port, protocol = _TARGET.search(text), _PORT.search(text), _PROTOCOL.search(text)
     if not (target and port and protocol):
         return None
+    host = _HOST.search(text)
     try:
         address = ip_address(target[1])
+        host_ip = ip_address(host[1]) if host else None
     except ValueError:
         return None
-    return Translation(_NUMBERS[protocol[1]], int(port[1]), address, int(target[2]))
+    return Translation(_NUMBERS[protocol[1]], int(port[1]), address, int(target[2]), host_ip)

@@ -50,7 +50,7 @@ def lines(change):
         (created(ADDRESS), "  + address/web1:eth0/10.1.0.2/24"),
         (created(Namespace("web1", loopback=True)), "  + netns/web1"),
         (created(Sysctl("", "net.ipv4.ip_forward", "1")), "  + sysctl/net.ipv4.ip_forward  1"),
-        (created(HOSTS), "  + file//etc/netns/web1/hosts  2 lines"),
+        (created(HOSTS), "  + file/etc/netns/web1/hosts  2 lines"),
         (deleted(PAIR), "  - device/rcweb1 ↔ web1:eth0"),
         (deleted(BRIDGE, "in the way of device/x"), "  - device/web  (in the way of device/x)"),
         (updated(BRIDGE, ("mtu", 1400, 1500)), "  ~ device/web  mtu 1400 → 1500"),
@@ -98,7 +98,7 @@ def test_of_a_text_only_the_lines_that_differ_are_shown():
     after = HOSTS.content.replace("10.1.0.2", "10.1.0.3")
 
     assert lines(updated(HOSTS, ("content", HOSTS.content, after))) == [
-        "  ~ file//etc/netns/web1/hosts",
+        "  ~ file/etc/netns/web1/hosts",
         "      - 10.1.0.2 web1",
         "      + 10.1.0.3 web1",
     ]

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import random
 import re
 import socket
 import struct
+import threading
 from collections.abc import Iterable, Mapping
 
 import pytest
 
 from reconciler.allocate.ports import PortsExhaustedError
+from reconciler.host.firewall.programs import Programs
 from tests.kernel import facts
-from tests.kernel.firewall_world import BACKENDS, Way, choose_backend, serve, walk
+from tests.kernel.firewall_world import BACKENDS, Way, choose_backend, dump, serve, walk
 from tests.kernel.manifests import bridge, container
 from tests.kernel.passes import apply, assert_settled, converge
 from tests.probes import Listener
@@ -76,13 +79,13 @@ def test_every_form_of_publish_does_what_it_says(host: Host):
     )
     converge(host)
     first, last = map(int, facts.sysctl("net.ipv4.ip_local_port_range").split())
-    random = host_ports(host, "10.1.0.2")
+    free = host_ports(host, "10.1.0.2")
     ranges = [*CERTAIN]
     for inner, protocol in ((84, "udp"), (90, "tcp"), (91, "tcp"), (94, "tcp"), (95, "tcp")):
-        (port,) = random[inner]
+        (port,) = free[inner]
         assert first <= port <= last
         ranges.append(((*EVERYWHERE4, *EVERYWHERE6), protocol, {port: inner}))
-    ranges.append((("127.0.0.1",), "tcp", {random[92][0]: 92}))
+    ranges.append((("127.0.0.1",), "tcp", {free[92][0]: 92}))
     (bound,) = [one for one in published(host, 6) if one[-1] == 93]
     assert bound[0] == "2001:db8:113::2"
     ranges.append((("2001:db8:113::2",), "tcp", {bound[2]: 93}))
@@ -258,3 +261,126 @@ def _crc32c(data: bytes) -> int:
         for _ in range(8):
             value = value >> 1 ^ (0x82F63B78 if value & 1 else 0)
     return value ^ 0xFFFFFFFF
+
+
+# ------------------------------------------------------------------------------ edits
+
+
+class Conversation:
+    """A TCP connection and a UDP flow from one namespace, on which numbers go there and back."""
+
+    def __init__(self, source: Namespace, target: Namespace, address: str, ports: tuple[int, int]):
+        """Connect to *ports* of *address*, TCP and UDP, which lead to 80 of *target*."""
+        with inside(target):
+            listener = socket.create_server(("", 80))
+            self._far_udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            self._far_udp.bind(("", 80))
+        with inside(source):
+            self._tcp = socket.create_connection((address, ports[0]), timeout=5)
+            self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            self._udp.connect((address, ports[1]))
+        self._far_tcp, _ = listener.accept()
+        listener.close()
+        for sock in (self._tcp, self._udp, self._far_tcp, self._far_udp):
+            sock.settimeout(3)
+        self.lost: list[str] = []
+        self.count = 0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        self._thread.join()
+        info = self._tcp.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
+        self.retransmissions = int.from_bytes(info[100:104], "little")  # linux/tcp.h
+        for sock in (self._tcp, self._udp, self._far_tcp, self._far_udp):
+            sock.close()
+
+    def _run(self) -> None:
+        while not self._stop.wait(0.002):
+            self.count += 1
+            word = self.count.to_bytes(4, "big")
+            try:
+                self._tcp.sendall(word)
+                self._far_tcp.sendall(self._far_tcp.recv(4))
+                self._udp.send(word)
+                data, peer = self._far_udp.recvfrom(4)
+                self._far_udp.sendto(data, peer)
+                if (self._tcp.recv(4), self._udp.recv(4)) != (word, word):
+                    self.lost.append(f"number {self.count} came back as another one")
+            except OSError as error:
+                self.lost.append(f"number {self.count}: {error}")
+                return
+
+
+EDITS = {"nft": 100, "legacy": 30}
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_port_that_is_not_touched_lives_through_edits_of_others(host: Host, backend: str):
+    """Not a packet is lost, and no counter of a rule that stays is set back."""
+    choose_backend(host, backend)
+    uplink = host.uplink()
+    bound = "bridge: br0, addresses: [10.1.0.2], publish: [8001:80, 8001:80/udp]"
+    base = bridge("addresses: [10.1.0.1/24], forwardDelay: 0") + container(bound)
+    base += container("bridge: br0, addresses: [10.1.0.3], publish: [{}]", "c2")
+    numbers = random.Random(20261124)
+
+    def write() -> None:
+        some = {f"{numbers.randrange(7990, 8040)}:{numbers.randrange(80, 90)}" for _ in range(4)}
+        ports = {one.partition(":")[0]: one for one in some if not one.startswith("8001:")}
+        text = ", ".join(f"'{one}{numbers.choice(['', '/udp'])}'" for one in sorted(ports.values()))
+        host.manifests.write("a.yaml", base.replace("publish: [{}]", f"publish: [{text}]"))
+
+    write()
+    converge(host)
+    with Conversation(uplink.remote, host.netns("c1"), uplink.host4, (8001, 8001)) as talk:
+        wait_until(lambda: talk.count > 10)
+        before = {line.text: line.counters for line in dump(host) if "Container/c1" in line.text}
+        assert len(before) == 2
+        assert all(packets for packets, _ in before.values())
+        steady = {line.text: line.counters for line in dump(host) if "Bridge/br0" in line.text}
+        for _ in range(EDITS[backend]):
+            write()
+            assert apply(host).converged
+        counted = talk.count
+    after = {line.text: line.counters for line in dump(host)}
+    assert talk.lost == []
+    assert talk.retransmissions == 0
+    assert counted > 10 * EDITS[backend]
+    assert {text: after[text] for text in before} == before
+    assert all(after[text] >= counters for text, counters in steady.items())
+
+
+def test_one_container_more_among_many_costs_its_own_rules_only(host: Host, monkeypatch):
+    """Of two hundred with two hundred ports, dual stack, on a routed bridge and with links too."""
+    network = bridge('addresses: [10.1.0.1/16, "fd00:1::1/64"], icc: false, forwardDelay: 0')
+    many = "".join(
+        container(f"bridge: br0, publish: [{8000 + n}:80], links: [n0]", f"n{n}")
+        for n in range(1, 200)
+    )
+    most = network + container("bridge: br0, expose: [81]", "n0") + many
+    one = container("bridge: br0, publish: [9500:80], links: [n0]", "one")
+    host.manifests.write("a.yaml", most)
+    assert apply(host).converged
+    written: list[str] = []
+    run = Programs.run
+
+    def spy(self, argv, stdin="", *, writes=False):
+        written.extend(stdin.splitlines() if writes else ())
+        return run(self, argv, stdin, writes=writes)
+
+    monkeypatch.setattr(Programs, "run", spy)
+    for text in (most + one, most):
+        written.clear()
+        host.manifests.write("a.yaml", text)
+        assert apply(host).converged
+        lines = [line for line in written if not line.startswith(("*", "COMMIT", ":", "-X", "-F"))]
+        # A DNAT rule and a link in each family; and the branch that the port hangs on, once.
+        assert 4 <= len(lines) <= 4 + 2 * 5, lines
+        strange = [line for line in lines if "Container/one " not in line and "-j RC-" not in line]
+        assert not [line for line in strange if not re.match(r"-D \S+ \d+$", line)]
