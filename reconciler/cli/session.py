@@ -19,7 +19,7 @@ from reconciler.cli.progress import Progress
 from reconciler.cli.report import print_report, render_report
 from reconciler.core.guard import Limit, check_deletes, count_owned
 from reconciler.core.object import Owner
-from reconciler.core.policy import Policy
+from reconciler.core.policy import SHARED, Policy
 from reconciler.core.state import State
 from reconciler.errors import HostError, ReconcilerError
 from reconciler.host.base import Host
@@ -142,8 +142,17 @@ class Session:
         progress.expect(len(found.plan().operations))
         if not self.loaded.catalog.resources and self.options.allow_empty:
             return
+        # What an edit of a declared resource takes away is asked for; what is undeclared may be
+        # missing by mistake.
+        declared = self.loaded.catalog.resources
+        undeclared = [
+            change
+            for change in found.changes
+            if change.owner.resource not in declared
+            and not change.owner.resource.startswith(SHARED)
+        ]
         owned = count_owned(found.observed, self.options.set_name)
-        reason = check_deletes(found.changes, owned, self.options.max_deletes)
+        reason = check_deletes(undeclared, owned, self.options.max_deletes)
         if reason is None:
             return
         asked = sys.stdin.isatty() and sys.stderr.isatty()

@@ -8,11 +8,13 @@ unasked; a limit that somebody gave (`--max-deletes 5`, `--max-deletes 20%`) is 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from reconciler.core.diff import Action, Change
 from reconciler.core.object import Mark
+from reconciler.core.policy import SHARED
 from reconciler.core.state import State
 from reconciler.errors import ReconcilerError
 
@@ -57,9 +59,14 @@ def parse_limit(text: str) -> Limit:
 
 
 def count_owned(observed: State, set_name: str) -> int:
-    """Count the objects of a set that could be deleted; kernel parameters never are."""
+    """Count the objects of a set that belong to a resource and could be deleted.
+
+    Kernel parameters never are; what several resources share goes with the last of them.
+    """
     return sum(
-        owner.set == set_name and observed.objects[key].mark is not Mark.NONE
+        owner.set == set_name
+        and observed.objects[key].mark is not Mark.NONE
+        and not owner.resource.startswith(SHARED)
         for key, owner in observed.owners.items()
     )
 
@@ -68,7 +75,7 @@ def check_deletes(changes: Iterable[Change], owned: int, limit: Limit | None) ->
     """Say why these changes delete too much, or None if they don't.
 
     What is replaced, or makes room for something else, does not count: something stands there
-    afterwards.
+    afterwards. Nor does what its resource gets another one of, such as an address.
 
     Args:
         changes: To be made.
@@ -89,7 +96,21 @@ def check_deletes(changes: Iterable[Change], owned: int, limit: Limit | None) ->
 
 def _deleted(changes: tuple[Change, ...]) -> list[Change]:
     displaced = {key for change in changes for key in change.displaces}
-    return [c for c in changes if c.action is Action.DELETE and c.key not in displaced]
+    # What a change of its key makes of an address, a route or a rule: one goes, another comes.
+    successors = Counter(_kind(c) for c in changes if c.action is Action.CREATE)
+    gone = []
+    for change in changes:
+        if change.action is not Action.DELETE or change.key in displaced:
+            continue
+        if successors[_kind(change)] > 0:
+            successors[_kind(change)] -= 1
+        else:
+            gone.append(change)
+    return gone
+
+
+def _kind(change: Change) -> tuple[str, str, str]:
+    return change.owner.set, change.owner.resource, change.key.type
 
 
 def _too_many(gone: list[Change], owned: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from reconciler.core.execute import Outcome, execute
+from reconciler.core.execute import FIREWALL, Outcome, execute
 from reconciler.core.object import HOST, Owner
 from reconciler.core.plan import Operation, Plan
 from reconciler.core.state import State
@@ -70,16 +70,28 @@ class LinuxHost:
         """
         operations = Operations(self._kernel, self._firewall, self.set_name, plan.desired)
 
-        def perform(batch: Sequence[Operation]) -> Sequence[str | None]:
-            return operations.perform(batch)
+        rest = [one for one in plan.operations if one.key.type not in FIREWALL]
 
+        def perform(batch: Sequence[Operation]) -> Sequence[str | None]:
+            errors = operations.perform(batch)
+            if batch and batch[0].key.type in FIREWALL:
+                # Before anybody else gets an address: a flow would lead there whatever the rules say.
+                worked = (one for one, error in zip(batch, errors, strict=True) if error is None)
+                self._forget_flows([*worked, *rest])
+            return errors
+
+        if len(rest) == len(plan.operations):
+            self._forget_flows(rest)
         done = []
         for outcome in execute(plan, perform):
             if outcome.error is None:
                 done.append(outcome.operation)
             yield outcome
         announce(self._kernel, announcements(Plan(tuple(done)), self._seen))
-        forget_flows(find_stale_flows(done), self.counters)
+        self._forget_flows(done)
+
+    def _forget_flows(self, operations: Sequence[Operation]) -> None:
+        forget_flows(find_stale_flows(operations, self._seen), self.counters)
 
     @property
     def warnings(self) -> list[str]:

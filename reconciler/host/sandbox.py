@@ -229,6 +229,9 @@ def become(command: Sequence[str]) -> int:
     if "/" not in program and not shutil.which(program):
         sys.stderr.write(f"{program}: command not found\n")
         return 127
+    # Python ignores these two, and what it ignores the command would, too (signal(7)).
+    for ignored in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(ignored, signal.SIG_DFL)
     try:
         os.execvp(program, list(command))  # noqa: S606 - the caller's command, without a shell
     except OSError as error:

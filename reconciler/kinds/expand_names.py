@@ -134,11 +134,12 @@ def _linked(spec: Container, assignment: Assignment) -> Iterator[HostsLine]:
 
 
 def _neighbours(name: str, spec: Container, assignment: Assignment) -> Iterator[HostsLine]:
-    """The others of its bridges, where they may talk to each other."""
+    """The others of its bridges, where they may talk to each other, but for those named by a link."""
+    known = {name, *(link.container for link in spec.links)}
     for interface in spec.attachments:
         if assignment.bridge(interface.bridge).icc:
             for member in assignment.members.get(interface.bridge, ()):
-                if member.name != name:
+                if member.name not in known:
                     yield from member.lines
 
 

@@ -156,13 +156,13 @@ def _out_of_order(wanted: Iterable[AnyRule], there: Iterable[AnyRule]) -> Iterat
     rank = {r.identity: n for n, r in enumerate(sorted(wanted, key=lambda r: (r.order, r.text)))}
     ordered = sorted(there, key=lambda rule: rule.order)
     present = [rule for rule in ordered if rule.identity in rank]
-    kept = _longest_rising([rank[rule.identity] for rule in present])
+    kept = longest_rising([rank[rule.identity] for rule in present])
     for number, rule in enumerate(present):
         if number not in kept:
             yield rule
 
 
-def _longest_rising(ranks: list[int]) -> set[int]:
+def longest_rising(ranks: list[int]) -> set[int]:
     """Find the positions of a longest rising subsequence (patience sorting)."""
     tails: list[int] = []
     positions: list[int] = []

@@ -8,16 +8,18 @@ port is published, those that went to the host itself by that port. No other flo
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
 from ipaddress import ip_address
+from typing import NamedTuple
 
-from reconciler.core.object import HOST
+from reconciler.core.object import HOST, Key
 from reconciler.core.plan import Operation, Verb
 from reconciler.core.state import State
 from reconciler.formats.conntrack import Flow
 from reconciler.formats.resolver import IPAddress
 from reconciler.objects.address import Address
+from reconciler.objects.keys import netns_needs
 from reconciler.objects.rule import FirewallRule
 
 _TARGET = re.compile(r"--to-destination \[?([0-9a-fA-F.:]+?)\]?:(\d+)(?: |$)")
@@ -30,8 +32,7 @@ Place = tuple[str, IPAddress]
 """Namespace and address."""
 
 
-@dataclass(frozen=True, slots=True)
-class Translation:
+class Translation(NamedTuple):
     """What a rule of a published port does."""
 
     protocol: int
@@ -69,15 +70,13 @@ class StaleFlows:
         original, reply = flow.original, flow.reply
         if reply.source in self.addresses or original.source in self.addresses:
             return True
-        way = Translation(
-            original.protocol, original.destination_port, reply.source, reply.source_port
-        )
-        here = replace(way, host_ip=original.destination)
-        if way in self.gone or here in self.gone:
-            return way not in self.new and here not in self.new
+        way = (original.protocol, original.destination_port, reply.source, reply.source_port)
+        ways = {Translation(*way, host_ip) for host_ip in (None, original.destination)}
+        if ways & self.gone:
+            return not ways & self.new
         if reply.source != original.destination or not self._is_local(original.destination):
             return False
-        return way.entrance in self.taken or here.entrance in self.taken
+        return any(way.entrance in self.taken for way in ways)
 
     def _is_local(self, address: IPAddress) -> bool:
         return address in self.local or address.is_loopback
@@ -94,6 +93,7 @@ def find_stale_flows(done: Iterable[Operation], observed: State = State()) -> St
     new: set[Translation] = set()
     removed: set[Place] = set()
     added: set[Place] = set()
+    dead: set[Key] = set()
     for operation in done:
         item = operation.object
         deleted = operation.verb is Verb.DELETE
@@ -103,8 +103,9 @@ def find_stale_flows(done: Iterable[Operation], observed: State = State()) -> St
                 (gone if deleted else new).add(found)
         elif isinstance(item, Address):
             (removed if deleted else added).add((item.netns, item.interface.ip))
-        elif deleted and operation.key.type in {"device", "netns"}:
-            removed.update(_dying(operation, observed))
+        elif deleted:
+            dead.add(operation.key)
+    removed.update(_dying(dead, observed))
     ends = {address for netns, address in removed - added if netns != HOST}
     fresh = {way.entrance for way in new if way.protocol == _NUMBERS["udp"]}
     return StaleFlows(
@@ -116,12 +117,12 @@ def find_stale_flows(done: Iterable[Operation], observed: State = State()) -> St
     )
 
 
-def _dying(operation: Operation, observed: State) -> Iterator[Place]:
-    """Give the addresses that go with a device or a namespace."""
+def _dying(dead: Collection[Key], observed: State) -> Iterator[Place]:
+    """Give the addresses that go with their device or namespace."""
     for item in observed.objects.values():
         if isinstance(item, Address):
-            inside = operation.key.type == "netns" and item.netns == operation.key.name
-            if inside or operation.key in {observed.resolve(parent) for parent in item.parents}:
+            homes = {*netns_needs(item.netns), *map(observed.resolve, item.parents)}
+            if not homes.isdisjoint(dead):
                 yield item.netns, item.interface.ip
 
 

@@ -6,6 +6,8 @@ from random import Random
 
 import pytest
 
+from reconciler.cli import main
+from tests.kernel import facts
 from tests.kernel.drifts import DRIFTS, shape
 from tests.kernel.passes import apply, assert_settled, converge, describe, diff
 from tests.kernel.worlds import MANY, assert_ways, write
@@ -52,3 +54,41 @@ def test_one_pass_heals_three_drifts_at_once(host: Host, number: int):
 
 def test_every_kind_of_drift_has_its_turn():
     assert len(DRIFTS) <= len(NUMBERS)
+
+
+def test_a_bridge_that_was_down_with_stp_forwards_at_once_when_it_is_healed(host: Host):
+    """STP goes off before the bridge comes up; else its ports would only listen for seconds."""
+    write(host, MANY)
+    converge(host)
+    host.ip("link set br0 type bridge stp_state 1")
+    host.ip("link set br0 down")
+
+    converge(host)
+
+    assert_ways(host)
+
+
+def test_a_renamed_interface_without_its_words_keeps_its_automatic_address(host: Host):
+    write(host, MANY)
+    converge(host)
+    before = shape(host)
+    c9 = host.netns("c9")
+    c9.ip("link set eth0 name wan0")
+    c9.run("ip", "link", "set", "wan0", "alias", "")
+    host.run("ip", "link", "set", facts.peer("wan0", c9)["ifname"], "alias", "")
+
+    converge(host)
+
+    assert shape(host) == before
+
+
+def test_a_device_without_its_group_is_still_ours(host: Host):
+    """The words are enough; the group only marks what has none yet."""
+    write(host, MANY)
+    converge(host)
+    for name in facts.links():
+        host.ip(f"link set {name} group default")
+
+    assert_settled(host)
+    assert main.run(["teardown"]) == 0
+    assert (facts.links(), facts.namespaces()) == ({}, set())

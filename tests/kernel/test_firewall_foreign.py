@@ -270,6 +270,21 @@ def test_the_administrators_chain_is_never_written(host: Host, backend: str):
         assert walk([Way("c2", "10.1.0.2", "tcp", 80)], places_of(host)) == []
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_raw_wall_stands_where_somebody_flushes_the_filter(host: Host, backend: str):
+    """A second wall for what is not published, until the next pass; it is no use to flush one."""
+    choose_backend(host, backend)
+    host.manifests.write("a.yaml", world())
+    converge(host)
+    for program in PROGRAMS:
+        host.run(program, "-F")
+    places = places_of(host)
+    ways = [Way("m1", address, "tcp", 80) for address in ("10.1.0.2", "fd00:1::2")]
+    ways += [Way("c2", address, "tcp", 80, "c1") for address in ("10.1.0.2", "fd00:1::2")]
+    with serve({"c1": places["c1"]}, SERVICES):
+        assert walk(ways, places) == []
+
+
 # ------------------------------------------------------------------------------ what they do to ours
 
 Fault = Callable[[Host, str], object]

@@ -76,7 +76,7 @@ def tree() -> dict[str, str]:
     """All that is under /etc/netns: folders, links and what the files say."""
     found = {}
     for path in sorted(NAMES.rglob("*")):
-        kind = "link to " + os.readlink(path) if path.is_symlink() else path.is_dir() and "folder"
+        kind = f"link to {path.readlink()}" if path.is_symlink() else path.is_dir() and "folder"
         found[str(path.relative_to(NAMES))] = kind or path.read_text()
     return found
 
@@ -249,9 +249,7 @@ def test_extra_hosts_and_links_come_beside_the_neighbours(host: Host):
         "10.1.0.2": ["c1"], "fd00:1::2": ["c1"],
         "10.1.0.1": ["gw"], "fd00:1::1": ["gw"],
         "192.0.2.25": ["mail"], "2001:db8::6": ["six"],
-        # With the alias first, and once more among the neighbours.
-        "10.1.0.3": ["db", "postgres", "c2", "postgres", "c2"],
-        "fd00:1::3": ["db", "postgres", "c2", "postgres", "c2"],
+        "10.1.0.3": ["db", "postgres", "c2"], "fd00:1::3": ["db", "postgres", "c2"],
         "10.1.0.4": ["c3"], "fd00:1::4": ["c3"],
     }  # fmt: skip
     assert "db" not in str(hosts("c3"))
@@ -312,9 +310,8 @@ def test_who_says_nothing_special_shares_one_file(host: Host):
         bridge() + container() + container(name="c2") + container("bridge: br0, links: [c1]", "c3"),
     )
     converge(host)
-    assert [os.readlink(NAMES / name / "hosts") for name in ("c1", "c2")] == [
-        "../.default-bridge-br0/hosts"
-    ] * 2
+    shared = {(NAMES / name / "hosts").readlink() for name in ("c1", "c2")}
+    assert shared == {Path("../.default-bridge-br0/hosts")}
     assert not (NAMES / "c3/hosts").is_symlink()
     assert {"10.1.0.2", "10.1.0.3", "10.1.0.4"} == hosts("c1").keys() == hosts("c3").keys()
 
@@ -336,7 +333,7 @@ def test_who_says_nothing_special_shares_one_file(host: Host):
 
     host.manifests.write("all.yaml", bridge(f"{SUBNET}, icc: false") + container())
     converge(host)
-    assert sorted(os.listdir(NAMES)) == [".c1.reconciler", "c1"]  # nobody shares any more
+    assert {path.name for path in NAMES.iterdir()} == {".c1.reconciler", "c1"}  # nobody shares
 
 
 def test_hosts_follow_an_address_that_changes(host: Host):
@@ -349,7 +346,7 @@ def test_hosts_follow_an_address_that_changes(host: Host):
     host.manifests.write("c2.yaml", container("bridge: br0, addresses: [10.1.0.8]", "c2"))
     converge(host)
 
-    assert hosts("c1")["10.1.0.8"] == ["db", "c2", "c2"]
+    assert hosts("c1")["10.1.0.8"] == ["db", "c2"]
     assert hosts("c3")["10.1.0.8"] == ["c2"]
     assert "10.1.0.7" not in hosts("c1").keys() | hosts("c3").keys()
     assert (inode("c1", "hosts"), inode("c3", "hosts")) == before
@@ -525,7 +522,7 @@ def test_teardown_leaves_no_trace(host: Host):
         + container("network: none", "c3"),
     )
     converge(host)
-    assert len(os.listdir(NAMES)) == 8
+    assert len(list(NAMES.iterdir())) == 8
 
     assert main.run(["teardown"]) == 0
 

@@ -6,7 +6,7 @@ Rules of other sets, and rules of ours whose turn to go has not come, stay where
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from reconciler.core.edits import Hook, Present, edits, hook_edits, render_edits
@@ -18,6 +18,7 @@ from reconciler.formats.iptables_mark import identity, parse_rule_mark
 from reconciler.formats.iptables_restore import TableEdit
 from reconciler.objects import FirewallChain, FirewallJump, FirewallRule
 from reconciler.objects.chain import PREFIX
+from reconciler.objects.firewall_observed import longest_rising
 from reconciler.objects.rule import AnyRule
 
 TABLES = ("raw", "mangle", "filter", "nat")
@@ -149,16 +150,32 @@ def _wanted(
     wanted = target.rules.get(place, ())
     known = {r.identity: r for r in wanted if r.key in target.make or r.identity in present}
     removed = target.removed.get(place, frozenset())
-    order = list(known)
-    previous: str | None = None
-    for rule in there:
-        name = identity(rule)
-        if name not in known and name not in removed:
-            order.insert(order.index(previous) + 1 if previous in order else 0, name)
-        previous = name if name in order else previous
+    order = _merge([identity(rule) for rule in there], list(known), removed)
     texts = [known[n].text if n in known else present[n].spec for n in order]
     keys = [known[n].key if n in known else None for n in order]
     return order, texts, keys
+
+
+def _merge(there: Sequence[str], ours: Sequence[str], removed: Collection[str]) -> list[str]:
+    """Put our rules in order around those of others, which stay as they are among themselves.
+
+    Others follow the rule of ours that they follow now, if that can stay where it is: so a longest
+    common part of the old and the new chain has all of them, and no line is about them.
+    """
+    rank = {name: number for number, name in enumerate(ours)}
+    places = [at for at, name in enumerate(there) if name in rank]
+    kept = {places[n] for n in longest_rising([rank[there[at]] for at in places])}
+    followers: dict[int, list[str]] = {}
+    last = -1
+    for at, name in enumerate(there):
+        if at in kept:
+            last = rank[name]
+        elif name not in rank and name not in removed:
+            followers.setdefault(last, []).append(name)
+    merged = list(followers.get(-1, ()))
+    for number, name in enumerate(ours):
+        merged += [name, *followers.get(number, ())]
+    return merged
 
 
 def _hooks(table: Table, place: Place, target: Target) -> Iterator[Line]:
