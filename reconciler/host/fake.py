@@ -29,6 +29,7 @@ from reconciler.objects import (
     Sysctl,
     Veth,
 )
+from reconciler.objects.chain import PREFIX
 from reconciler.objects.keys import (
     IPV6_SWITCH,
     device_key,
@@ -114,6 +115,10 @@ class FakeHost:
         return execute(plan, self._perform)
 
     def _perform(self, operations: Sequence[Operation]) -> list[str | None]:
+        # A firewall is written as a whole: chains that go are emptied first, then deleted.
+        chains = {op.key for op in operations if _empties(op)}
+        for chain in chains:
+            self._drop(lambda o, chain=chain: chain in o.parents)  # type: ignore[misc]
         return [self._one(operation) for operation in operations]
 
     def _one(self, operation: Operation) -> str | None:
@@ -138,7 +143,8 @@ class FakeHost:
         if isinstance(item, Sysctl):
             self._write(item)
             return
-        if not isinstance(item, Qdisc):  # the root of a device is replaced, whatever it was
+        # The root of a device is replaced, whatever it was; chains and rules are of several sets.
+        if not isinstance(item, Qdisc | FirewallChain | FirewallRule | FirewallJump):
             for key in (item.key, *item.claims):
                 if self._at(key) is not None:
                     raise Refusal("EEXIST: File exists")
@@ -200,6 +206,10 @@ class FakeHost:
                 raise Refusal("ENODEV: No such device")
             case File() if directory_key(item.directory) not in self.objects:
                 raise Refusal("ENOENT: No such file or directory")
+            case FirewallRule() | FirewallJump():
+                own = [key for key in item.parents if item.chain.startswith(PREFIX)]
+                if any(key not in self.objects for key in (*own, *item.requires)):
+                    raise Refusal("line 2 failed: No chain/target/match by that name.")
             case _:
                 pass
 
@@ -252,7 +262,17 @@ class FakeHost:
     # ------------------------------------------------------------------ going
 
     def remove(self, key: Key) -> None:
-        """Delete an object and what dies with it; one that is not there is no error."""
+        """Delete an object and what dies with it; one that is not there is no error.
+
+        Raises:
+            Refusal: A rule leads to the chain.
+        """
+        if key.type == "chain" and any(
+            key in item.requires and key not in item.parents
+            for item in self.objects.values()
+            if item.key.type == "rule"
+        ):
+            raise Refusal("CHAIN_DEL failed (Device or resource busy)")
         item = self.objects.pop(key, None)
         self.owners.pop(key, None)
         match item:
@@ -409,6 +429,10 @@ def _version(item: KernelObject) -> int | None:
             return item.destination.version
         case _:
             return None
+
+
+def _empties(operation: Operation) -> bool:
+    return operation.verb is Verb.DELETE and operation.key.type == "chain"
 
 
 def _inside(item: KernelObject, netns: str) -> bool:

@@ -15,6 +15,7 @@ from reconciler.manifest.resource import Resource
 from reconciler.objects import Address, BridgeDevice, OtherDevice, Port, Sysctl
 from reconciler.objects.keys import device_parameter
 
+FORWARD_DELAY, AGEING_TIME = 15, 300  # seconds: br_dev_setup, net/bridge/br_device.c
 CENTISECONDS = 100
 """In a second; the kernel counts in USER_HZ."""
 
@@ -33,9 +34,10 @@ def expand_bridge(resource: Resource, assignment: Assignment) -> Iterator[Kernel
         mtu=spec.mtu,
         up=True,
         mac=mac_address(assignment.set_name, "Bridge", resource.name, ""),
-        stp=spec.stp,
-        forward_delay=_centiseconds(spec.forward_delay),
-        ageing_time=_centiseconds(spec.ageing_time),
+        # What is not written is the kernel's default, also where something else was written before.
+        stp=bool(spec.stp),
+        forward_delay=_centiseconds(spec.forward_delay, FORWARD_DELAY),
+        ageing_time=_centiseconds(spec.ageing_time, AGEING_TIME),
         # What containers say to each other passes the firewall only where it has to judge it, and
         # for this bridge alone: the switch of the whole host is left as it is.
         nf_call_iptables=spec.iptables and not spec.icc,
@@ -83,5 +85,5 @@ def _from_loopback(port: Published) -> bool:
     return ip is None or ip.is_loopback or (ip.is_unspecified and ip.version == 4)
 
 
-def _centiseconds(seconds: float | None) -> int | None:
-    return None if seconds is None else round(seconds * CENTISECONDS)
+def _centiseconds(seconds: float | None, default: float) -> int:
+    return round((default if seconds is None else seconds) * CENTISECONDS)

@@ -6,7 +6,7 @@ Without this suite the laws of tests/properties would hold for a kernel that doe
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from ipaddress import ip_address, ip_interface, ip_network
 from typing import Protocol
@@ -25,6 +25,9 @@ from reconciler.host.linux import LinuxHost
 from reconciler.objects import (
     Address,
     BridgeDevice,
+    FirewallChain,
+    FirewallJump,
+    FirewallRule,
     Namespace,
     OtherDevice,
     Port,
@@ -33,7 +36,9 @@ from reconciler.objects import (
     Sysctl,
     Veth,
 )
+from reconciler.objects.firewall_observed import find_misplaced
 from reconciler.objects.keys import IPV6_SWITCH, device_key, sysctl_key
+from reconciler.objects.rule import SHARED_RESOURCE, make_jump, make_rule
 
 OWNER = Owner("default", "Container/web1")
 
@@ -476,3 +481,171 @@ def plug_by_hand(kernel: AnyHost, name: str, bridge: str) -> None:
 
 def ip(*arguments: str) -> None:
     subprocess.run(["ip", *arguments], check=True)
+
+
+# ---------------------------------------------------------------- the firewall
+
+SHARED = Owner("default", SHARED_RESOURCE)
+FORWARD, INTO = FirewallChain(4, "filter", "RC-FORWARD"), FirewallChain(4, "filter", "RC-IN")
+HOOK = make_jump((4, "filter", "FORWARD"), ("-j", "RC-FORWARD"), (0,))
+TO_INTO = make_jump((4, "filter", "RC-FORWARD"), ("-j", "RC-IN"), (1,))
+
+
+def accept(number: int, chain: FirewallChain = INTO) -> FirewallRule:
+    words = ("-p", "tcp", "--dport", str(number), "-j", "ACCEPT")
+    place = (chain.family, chain.table, chain.name)
+    return make_rule(place, words, (OWNER.set, OWNER.resource), order=(number,))
+
+
+FIREWALL = (FORWARD, INTO, HOOK, TO_INTO, accept(10), accept(20), accept(30))
+
+
+def firewall_state(items: Iterable[KernelObject]) -> State:
+    return State.of((i, OWNER if isinstance(i, FirewallRule) else SHARED) for i in items)
+
+
+def write(
+    kernel: AnyHost,
+    verb: Verb,
+    *items: KernelObject,
+    desired: Iterable[KernelObject] = (),
+) -> list[str | None]:
+    """Operations of one transaction; what it leads to decides the order."""
+    wanted = firewall_state([*(() if verb is Verb.DELETE else items), *desired])
+    operations = tuple(Operation(verb, item, wanted.owners.get(item.key, OWNER)) for item in items)
+    return [outcome.error for outcome in kernel.execute(Plan(operations, wanted))]
+
+
+def chain_of(kernel: AnyHost, name: str = "RC-IN") -> list[KernelObject]:
+    """Its rules, in order."""
+    found = kernel.observe(INTEREST).objects.values()
+    rules = [o for o in found if isinstance(o, FirewallRule | FirewallJump) and o.chain == name]
+    return sorted(rules, key=lambda rule: rule.order)
+
+
+def identities(rules: Iterable[KernelObject]) -> list[str]:
+    return [rule.identity for rule in rules]  # type: ignore[attr-defined]
+
+
+def unsettled(kernel: AnyHost, items: Iterable[KernelObject]) -> list[str]:
+    desired = firewall_state(items)
+    observed = find_misplaced(desired, kernel.observe(Interest.of(desired)))
+    return [f"{change.action} {change.key}" for change in diff(desired, observed)]
+
+
+def test_a_firewall_is_observed_as_it_was_made(kernel: AnyHost):
+    six = (FirewallChain(6, "filter", "RC-IN"), accept(10, FirewallChain(6, "filter", "RC-IN")))
+
+    assert write(kernel, Verb.ADD, *FIREWALL, *six) == [None] * 9
+
+    assert unsettled(kernel, [*FIREWALL, *six]) == []
+    observed = kernel.observe(INTEREST)
+    assert observed.owners[accept(10).key] == OWNER
+    assert observed.owners[HOOK.key] == observed.owners[FORWARD.key] == SHARED
+
+
+def test_a_rule_is_put_where_it_belongs(kernel: AnyHost):
+    rules = [accept(10), accept(20), accept(30)]
+    write(kernel, Verb.ADD, INTO, rules[0], rules[2])
+
+    write(kernel, Verb.ADD, rules[1], desired=[INTO, rules[0], rules[2]])
+
+    assert identities(chain_of(kernel)) == identities(rules)
+    assert unsettled(kernel, [INTO, *rules]) == []
+
+
+def test_a_rule_of_another_order_moves_there(kernel: AnyHost):
+    first, second = accept(10), accept(20)
+    write(kernel, Verb.ADD, INTO, first, second)
+    last = replace(first, order=(99,))
+    desired = firewall_state([INTO, second, last])
+    observed = find_misplaced(desired, kernel.observe(Interest.of(desired)))
+
+    (change,) = diff(desired, observed)
+    list(kernel.execute(make_plan([change], desired, observed)))
+
+    assert identities(chain_of(kernel)) == identities([second, last])
+
+
+def test_a_rule_needs_its_chain_and_the_one_it_leads_to(kernel: AnyHost):
+    assert write(kernel, Verb.ADD, accept(10)) != [None]
+    write(kernel, Verb.ADD, FORWARD)
+    assert write(kernel, Verb.ADD, TO_INTO, desired=[FORWARD]) != [None]
+    assert chain_of(kernel, "RC-FORWARD") == []
+
+
+def test_chains_and_rules_that_are_there_are_no_error(kernel: AnyHost):
+    """Several sets want the same ones."""
+    write(kernel, Verb.ADD, *FIREWALL)
+    assert write(kernel, Verb.ADD, *FIREWALL) == [None] * len(FIREWALL)
+    assert len(chain_of(kernel)) == 3
+
+
+def test_a_deleted_rule_goes_alone_and_once(kernel: AnyHost):
+    write(kernel, Verb.ADD, *FIREWALL)
+    left = [item for item in FIREWALL if item is not FIREWALL[5]]
+
+    for _ in range(2):
+        assert write(kernel, Verb.DELETE, FIREWALL[5], desired=left) == [None]
+
+    assert unsettled(kernel, left) == []
+
+
+def test_a_deleted_chain_takes_its_rules_along(kernel: AnyHost):
+    write(kernel, Verb.ADD, INTO, accept(10), accept(20))
+
+    assert write(kernel, Verb.DELETE, INTO) == [None]
+
+    assert not {INTO.key, accept(10).key} & kernel.observe(INTEREST).objects.keys()
+    assert write(kernel, Verb.DELETE, INTO) == [None]
+
+
+def test_a_chain_that_a_rule_leads_to_stays(kernel: AnyHost):
+    write(kernel, Verb.ADD, *FIREWALL)
+
+    (error,) = write(kernel, Verb.DELETE, INTO, desired=[FORWARD, HOOK, TO_INTO])
+
+    assert error is not None
+    assert INTO.key in kernel.observe(INTEREST).objects
+
+
+def test_chains_that_lead_to_each_other_go_together(kernel: AnyHost):
+    """In whichever order: all are emptied first."""
+    write(kernel, Verb.ADD, *FIREWALL)
+
+    assert write(kernel, Verb.DELETE, HOOK, INTO, FORWARD) == [None] * 3
+
+    assert kernel.observe(INTEREST).objects.keys().isdisjoint(item.key for item in FIREWALL)
+
+
+def test_a_jump_in_the_kernels_chain_comes_first_and_is_put_back_there(kernel: AnyHost):
+    stand_in_the_way(kernel)
+    write(kernel, Verb.ADD, FORWARD, HOOK)
+    assert unsettled(kernel, [FORWARD, HOOK]) == []
+
+    stand_in_the_way(kernel)
+    desired = firewall_state([FORWARD, HOOK])
+    observed = kernel.observe(Interest.of(desired))
+    (change,) = diff(desired, observed)
+    assert [d.field for d in change.differences] == ["misplaced"]
+    list(kernel.execute(make_plan([change], desired, observed)))
+
+    assert unsettled(kernel, [FORWARD, HOOK]) == []
+    assert write(kernel, Verb.DELETE, HOOK, FORWARD) == [None, None]
+    assert strangers_rules(kernel) == 2
+
+
+def stand_in_the_way(kernel: AnyHost) -> None:
+    """Put a stranger's rule first into the chain FORWARD."""
+    if isinstance(kernel, FakeHost):
+        if HOOK.key in kernel.objects:
+            kernel.change(HOOK.key, misplaced=True)
+    else:
+        subprocess.run(["iptables", "-w", "-I", "FORWARD", "1", "-j", "ACCEPT"], check=True)
+
+
+def strangers_rules(kernel: AnyHost) -> int:
+    if isinstance(kernel, FakeHost):
+        return 2  # it has none, and so cannot lose any
+    done = subprocess.run(["iptables", "-S", "FORWARD"], check=True, capture_output=True, text=True)
+    return done.stdout.count("-A FORWARD -j ACCEPT")

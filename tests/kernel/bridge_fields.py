@@ -248,7 +248,7 @@ BRIDGE_CASES = (
         (bridge(f"{SUBNET}, stp: true") + C1, 1),
         (bridge(f"{SUBNET}, stp: false") + C1, 0),
         (bridge(f"{SUBNET}, stp: true") + C1, 1),
-        (bridge() + C1, 1),  # not written is not managed
+        (bridge() + C1, 0),  # not written is the kernel's default
     ),
     case(
         "Bridge.forwardDelay",  # the kernel's centiseconds (USER_HZ)
@@ -257,7 +257,7 @@ BRIDGE_CASES = (
         (bridge(f"{SUBNET}, forwardDelay: 4") + C1, 400),
         (bridge(f"{SUBNET}, forwardDelay: 2.5") + C1, 250),
         (bridge(f"{SUBNET}, forwardDelay: 0") + C1, 0),
-        (bridge() + C1, 0),  # not written is not managed
+        (bridge() + C1, 1500),  # not written is the kernel's default
     ),
     case(
         "Bridge.stp Bridge.forwardDelay",
@@ -274,7 +274,7 @@ BRIDGE_CASES = (
         (bridge() + C1, 30000),
         (bridge(f"{SUBNET}, ageingTime: 60") + C1, 6000),
         (bridge(f"{SUBNET}, ageingTime: 0.5") + C1, 50),
-        (bridge() + C1, 50),  # not written is not managed
+        (bridge() + C1, 30000),  # not written is the kernel's default
     ),
     case(
         "Bridge.ports",

@@ -8,14 +8,14 @@ import pytest
 
 from reconciler.cli import main
 from reconciler.core.diff import Action
+from reconciler.core.guard import Limit
 from tests.kernel import facts
 from tests.kernel.manifests import DUAL, SUBNET, bridge, container
 from tests.kernel.passes import apply, assert_settled, converge, describe, diff
 from tests.kernel.test_foreign import forwarding, snapshot
 from tests.probes import ping
 from tests.witness import assert_same
-from tests.world import HERE, Host, make_namespace, without_dad, wait_until
-from tests.world import REMOTE
+from tests.world import HERE, REMOTE, Host, make_namespace, wait_until, without_dad
 
 BR1 = bridge("addresses: [10.2.0.1/24]", "br1")
 
@@ -28,8 +28,13 @@ def marks(device: str) -> set[str]:
     return {name for name in facts.link(device).get("altnames", ()) if name.startswith("rcport-")}
 
 
+def plug(host: Host, name: str) -> None:
+    """A device that nobody but us would plug in somewhere."""
+    host.ip(f"tuntap add {name} mode tap")
+
+
 def _tap(host: Host) -> None:
-    host.ip("tuntap add up0 mode tap")
+    plug(host, "up0")
 
 
 def _veth(host: Host) -> None:
@@ -37,20 +42,15 @@ def _veth(host: Host) -> None:
 
 
 def _macvlan(host: Host) -> None:
-    host.ip("link add base0 type dummy")
+    plug(host, "base0")
     host.ip("link add link base0 name up0 type macvlan mode private")
 
 
-def _dummy(host: Host) -> None:
-    host.ip("link add up0 type dummy")
+def _vxlan(host: Host) -> None:
+    host.ip("link add up0 type vxlan id 7 dstport 4789 local 127.0.0.1")
 
 
-def _vlan(host: Host) -> None:
-    host.ip("link add base0 type dummy")
-    host.ip("link add link base0 name up0 type vlan id 7")
-
-
-DEVICES: tuple[Callable[[Host], None], ...] = (_tap, _veth, _macvlan, _dummy, _vlan)
+DEVICES: tuple[Callable[[Host], None], ...] = (_tap, _veth, _macvlan, _vxlan)
 
 
 @pytest.mark.parametrize("make", DEVICES, ids=lambda make: make.__name__.strip("_"))
@@ -78,7 +78,7 @@ def test_a_device_that_is_missing_is_blocked_and_stops_nothing_else(host: Host):
     host.manifests.write(
         "all.yaml", bridge(f"{SUBNET}, ports: [up0, up1]") + container() + BR1
     )
-    host.ip("link add up1 type dummy")
+    plug(host, "up1")
 
     report = apply(host)
 
@@ -92,7 +92,7 @@ def test_a_device_that_is_missing_is_blocked_and_stops_nothing_else(host: Host):
     assert ping(host.netns("c1"), "10.1.0.1")
     assert facts.addresses("br1") == {"10.2.0.1/24"}
 
-    host.ip("link add up0 type dummy")
+    plug(host, "up0")
     converge(host)
     assert master("up0") == "br0"
 
@@ -104,7 +104,7 @@ def test_a_device_that_is_missing_is_blocked_and_stops_nothing_else(host: Host):
 
 
 def test_what_somebody_unplugs_or_moves_is_plugged_in_again(host: Host):
-    host.ip("link add up0 type dummy")
+    plug(host, "up0")
     host.ip("link add theirs type bridge")
     host.manifests.write("all.yaml", bridge(f"{SUBNET}, ports: [up0]") + BR1)
     converge(host)
@@ -122,7 +122,7 @@ def test_what_somebody_unplugs_or_moves_is_plugged_in_again(host: Host):
 
 def test_a_port_in_a_bridge_of_others_is_in_the_way(host: Host):
     """Out of their bridge only on request."""
-    host.ip("link add up0 type dummy")
+    plug(host, "up0")
     host.ip("link add theirs type bridge")
     host.ip("link set up0 master theirs")
     host.manifests.write("all.yaml", bridge(f"{SUBNET}, ports: [up0]") + container())
@@ -145,7 +145,7 @@ def test_a_port_in_a_bridge_of_others_is_in_the_way(host: Host):
 def test_a_port_that_somebody_plugged_in_is_theirs(host: Host):
     host.manifests.write("all.yaml", bridge() + container())
     converge(host)
-    host.ip("link add theirs type dummy")
+    plug(host, "theirs")
     host.ip("link set theirs master br0")
     assert_settled(host)
 
@@ -162,7 +162,7 @@ def test_a_port_that_somebody_plugged_in_is_theirs(host: Host):
 
 
 def test_a_port_moves_between_our_bridges_in_place(host: Host):
-    host.ip("link add up0 type dummy")
+    plug(host, "up0")
     number = facts.link("up0")["ifindex"]
     host.manifests.write("all.yaml", bridge(f"{SUBNET}, ports: [up0]") + BR1)
     converge(host)
@@ -180,7 +180,7 @@ def test_a_port_moves_between_our_bridges_in_place(host: Host):
 
 
 def test_ports_follow_a_bridge_that_gets_another_name(host: Host):
-    host.ip("link add up0 type dummy")
+    plug(host, "up0")
     host.manifests.write("all.yaml", bridge(f"{SUBNET}, ports: [up0]") + container())
     converge(host)
     number = facts.link("br0")["ifindex"]
@@ -194,7 +194,7 @@ def test_ports_follow_a_bridge_that_gets_another_name(host: Host):
 
 
 def test_a_bridge_made_anew_gets_its_ports_again(host: Host):
-    host.ip("link add up0 type dummy")
+    plug(host, "up0")
     host.manifests.write("all.yaml", bridge(f"{SUBNET}, ports: [up0]") + container())
     converge(host)
 
@@ -206,13 +206,13 @@ def test_a_bridge_made_anew_gets_its_ports_again(host: Host):
 
 
 def test_a_bridge_that_goes_leaves_its_ports_behind(host: Host):
-    host.ip("link add up0 type dummy")
+    plug(host, "up0")
     host.ip("link set up0 up")
     host.manifests.write("all.yaml", bridge(f"{SUBNET}, ports: [up0]") + BR1)
     converge(host)
 
     host.manifests.write("all.yaml", BR1)
-    converge(host)
+    converge(host, max_deletes=Limit(100, percent=True))
     assert master("up0") is None
     assert "UP" in facts.link("up0")["flags"]
 
@@ -246,7 +246,7 @@ def test_packets_pass_through_a_port(host: Host):
 @pytest.mark.parametrize("name", ["averylongname15", "dotted.100", "ä"])
 def test_names_of_devices_that_are_long_or_odd(host: Host, name: str):
     """The mark is an alternative name, which may be 127 bytes long (ALTIFNAMSIZ, linux/if.h)."""
-    host.ip(f"link add {name} type dummy")
+    plug(host, name)
     host.manifests.write("all.yaml", bridge(f"{SUBNET}, ports: ['{name}']"))
     converge(host)
     assert (master(name), marks("br0")) == ("br0", {f"rcport-{name}"})
@@ -262,7 +262,7 @@ EXTERNAL = "external: true, device: theirs"
 
 
 def _their_bridge(host: Host) -> None:
-    host.ip("link add theirs type bridge")
+    host.ip("link add theirs address 02:00:00:00:05:01 type bridge")
     host.ip("addr add 10.5.0.1/24 dev theirs")
     host.ip("addr add fd05::1/64 dev theirs nodad")
     host.ip("link set theirs up mtu 1400")
@@ -293,9 +293,8 @@ def test_containers_stand_on_a_bridge_of_others(host: Host):
         assert wait_until(lambda a=address, s=source: ping(s, a)), address
 
     after = facts.link("theirs")
-    for name in ("ifindex", "address", "mtu", "group", "flags", "ifalias"):
-        if name != "flags":
-            assert after.get(name) == device.get(name), name
+    for name in ("ifindex", "address", "mtu", "group", "ifalias", "altnames"):
+        assert after.get(name) == device.get(name), name
     assert facts.addresses("theirs") == {"10.5.0.1/24", "fd05::1/64"}
 
     assert main.run(["teardown"]) == 0
@@ -375,7 +374,7 @@ def test_a_bridge_is_handed_over_and_taken_back(host: Host):
 
 
 def test_something_else_by_the_name_of_an_external_bridge_is_said(host: Host):
-    host.ip("link add theirs type dummy")
+    plug(host, "theirs")
     host.manifests.write("all.yaml", bridge(f"{EXTERNAL}, addresses: [10.5.0.1/24]") + container())
 
     report = apply(host)

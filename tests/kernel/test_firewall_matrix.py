@@ -257,6 +257,10 @@ def settle(host: Host, backend: str, lines: tuple[str, ...]) -> dict[str, Namesp
     uplink.remote.ip(f"-6 route add fd00::/16 via {uplink.host6}")
     host.manifests.write("all.yaml", manifests())
     converge(host)
+    for name, box in BOXES.items():
+        if box.of.internal:  # it has no way out, and looks for one
+            for option, family in (("-4", 4), ("-6", 6)):
+                host.netns(name).ip(f"{option} route add default via {box.of.gateway(family)}")
     return {
         HOST: HERE,
         REMOTE: uplink.remote,

@@ -26,7 +26,8 @@ KINDS = {
     "shared": "network: 'container:c2'",
     "host": "network: host",
 }
-WALK = "bridge none bridge shared bridge host none shared none host shared host bridge".split()
+WALK = ("bridge", "none", "bridge", "shared", "bridge", "host", "none", "shared", "none", "host",
+        "shared", "host", "bridge")  # fmt: skip
 """From each to each other."""
 REST = bridge(DUAL) + container("bridge: br0, addresses: [10.1.0.77, 'fd00:1::77']", "c2")
 

@@ -97,12 +97,12 @@ def star(forwards: bool) -> Topology:
     text, addresses = container(hub, "hub"), {"hub": [f"10.41.0.{n + 1}" for n in range(LEAVES)]}
     for n in range(LEAVES):
         text += container("network: none", f"leaf{n}")
-        ends = (
+        way = ", routes: [{to: default}]" if forwards else ""
+        text += link(
             f"container: hub, interface: leaf{n}, addresses: [10.41.0.{n + 1}/32]",
-            f"container: leaf{n}, interface: up, addresses: [10.41.1.{n + 1}/32]"
-            f"{', routes: [{to: default}]' if forwards else ''}",
+            f"container: leaf{n}, interface: up, addresses: [10.41.1.{n + 1}/32]{way}",
+            name=f"ray{n}",
         )
-        text += link(*ends, name=f"ray{n}")
         addresses[f"leaf{n}"] = [f"10.41.1.{n + 1}"]
 
     def reaches(source: str, target: str, address: str) -> bool:
