@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 
 from reconciler.errors import ReconcilerError
 
@@ -49,7 +48,6 @@ def assign_ports(
     taken: Mapping[str, Collection[int]],
     local: PortRange = DEFAULT_RANGE,
     reserved: Collection[int] = frozenset(),
-    leaving: Mapping[str, Collection[int]] = MappingProxyType({}),
 ) -> dict[PortRequest, int]:
     """Give every request its port.
 
@@ -61,7 +59,6 @@ def assign_ports(
         local: Where free ports come from.
         reserved: Ports that are not given to a request that names none; a range may be reserved
             just for the containers that name it, and a port in use stays.
-        leaving: By protocol, ports that are about to be free: handed out when no other is left.
 
     Raises:
         PortsExhaustedError: A range has no free port left.
@@ -82,7 +79,7 @@ def assign_ports(
             given[wish] = had[wish]
             mine.add(had[wish])
     rest = [wish for wish in waiting if wish not in given]
-    handing = _Handing(wishes, used, leaving, local)
+    handing = _Handing(wishes, used, local)
     given |= handing.out([wish for wish in rest if wishes[wish] is not None])
     for avoided in used.values():
         avoided.update(reserved)
@@ -96,7 +93,6 @@ class _Handing:
 
     wishes: Mapping[PortRequest, PortRange | None]
     used: Mapping[str, set[int]]
-    leaving: Mapping[str, Collection[int]]
     local: PortRange
 
     def out(self, waiting: Iterable[PortRequest]) -> dict[PortRequest, int]:
@@ -105,22 +101,16 @@ class _Handing:
         for wish in waiting:
             first, last = ports = self.wishes[wish] or self.local
             place = (wish.protocol, ports)
-            used, leaving = self.used[wish.protocol], self.leaving.get(wish.protocol, ())
+            used = self.used[wish.protocol]
             free = range(following.get(place, first), last + 1)
-            port = next((p for p in free if p not in used and p not in leaving), None)
-            if port is None:
-                following[place] = last + 1
-                port = next(
-                    (p for p in sorted(leaving) if first <= p <= last and p not in used), None
-                )
-            else:
-                following[place] = port + 1
+            port = next((port for port in free if port not in used), None)
             if port is None:
                 raise PortsExhaustedError(
                     f"Container/{wish.container}: no free host port left in {first}-{last} "
                     f"for {wish.container_port}/{wish.protocol}"
                 )
             given[wish] = port
+            following[place] = port + 1
             used.add(port)
         return given
 

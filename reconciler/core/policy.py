@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from reconciler.core.diff import Action, Change, Difference
-from reconciler.core.object import KernelObject, Key, Owner, Stage, stage_of
+from reconciler.core.holds import hold
+from reconciler.core.object import Key, Owner
 from reconciler.core.state import State
 
 SHARED = "Host/"
@@ -54,9 +55,7 @@ def decide(
             kept[change.key] = _permitted(change, observed, policy)
     withheld += _needed_by(withheld, kept, observed)
     kept |= {c.key: c for c in _displaced(kept, observed)}
-    _hold_dependents(kept, withheld, desired)
-    _hold_contents(kept, observed)
-    _hold_rules(kept, desired)
+    hold(kept, withheld, desired, observed)
     _add_consequences(kept, desired, observed)
     return Decision(tuple(kept[key] for key in sorted(kept)), tuple(withheld))
 
@@ -155,69 +154,6 @@ def _displaced(kept: Mapping[Key, Change], observed: State) -> Iterator[Change]:
                 yield Change(Action.DELETE, key, before, None, owner, reason=reason)
             elif other.action is Action.UPDATE:
                 yield replace(other, action=Action.REPLACE)
-
-
-def _hold_dependents(kept: dict[Key, Change], withheld: Iterable[Change], desired: State) -> None:
-    """Block what needs something that will not be there."""
-    held = {c.key for c in kept.values() if c.action is Action.BLOCKED}
-    held |= {c.key for c in withheld if c.action is Action.CREATE}
-    if not held:
-        return
-    waiting = [c for c in kept.values() if c.after is not None and c.action is not Action.BLOCKED]
-    while waiting:
-        blocked = [(c, n) for c in waiting if (n := _first_held(c.after, desired, held))]
-        if not blocked:
-            return
-        for change, need in blocked:
-            kept[change.key] = replace(
-                change, action=Action.BLOCKED, reason=f"needs {need}, which is blocked"
-            )
-            held.add(change.key)
-        waiting = [c for c in waiting if c.key not in held]
-
-
-def _hold_contents(kept: dict[Key, Change], observed: State) -> None:
-    """Leave what is on a device whose new name has to wait: nobody has it by that name yet."""
-    unnamed = {
-        key
-        for key, change in kept.items()
-        if change.action is Action.BLOCKED
-        and any(d.field in {"name", "peer_name"} for d in change.differences)
-    }
-    for key, change in list(kept.items()) if unnamed else ():
-        if change.action is Action.DELETE and change.before is not None:
-            device = next((p for p in map(observed.resolve, change.before.parents) if p), None)
-            if device in unnamed:
-                reason = f"needs {device}, which is blocked"
-                kept[key] = replace(change, action=Action.BLOCKED, reason=reason)
-
-
-def _hold_rules(kept: dict[Key, Change], desired: State) -> None:
-    """Leave the rules about a device that is not ours: they would be walls in a strange network.
-
-    Of a resource with several devices, of which some are ours, only the ways in have to wait.
-    """
-    blocked = {k for k, c in kept.items() if c.action is Action.BLOCKED and k.type == "device"}
-    devices: dict[Owner, list[Key]] = {}
-    for key, item in desired.objects.items() if blocked else ():
-        if key.type == "device" and not item.external:
-            devices.setdefault(desired.owners[key], []).append(key)
-    places = {owner: blocked.intersection(keys) for owner, keys in devices.items()}
-    for key, change in list(kept.items()) if blocked else ():
-        found = places.get(change.owner)
-        if key.type != "rule" or not found or change.action is Action.BLOCKED:
-            continue
-        rule = change.after or change.before
-        whole = len(found) == len(devices[change.owner])
-        if whole or (rule is not None and stage_of(rule) is Stage.OPENS):
-            reason = f"is about {min(found)}, which is blocked"
-            kept[key] = replace(change, action=Action.BLOCKED, reason=reason)
-
-
-def _first_held(item: KernelObject | None, desired: State, held: set[Key]) -> Key | None:
-    if item is None:
-        return None
-    return next((need for need in desired.needs(item) if need in held), None)
 
 
 def _add_consequences(kept: dict[Key, Change], desired: State, observed: State) -> None:

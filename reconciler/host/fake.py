@@ -21,6 +21,8 @@ from reconciler.objects import (
     Directory,
     File,
     FirewallChain,
+    FirewallJump,
+    FirewallRule,
     Namespace,
     OtherDevice,
     Port,
@@ -161,6 +163,8 @@ class FakeHost:
             d.field: d.after for d in operation.differences if d.field not in {"owner", "keep"}
         }
         changed = replace(item, **fields)  # type: ignore[type-var]
+        if isinstance(changed, FirewallRule | FirewallJump):  # it is written where it belongs
+            changed = replace(changed, order=getattr(operation.object, "order", ()))
         for claim in changed.claims:
             if (other := self._at(claim)) is not None and other != item.key:
                 raise Refusal("EEXIST: File exists")

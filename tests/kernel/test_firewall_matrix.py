@@ -280,12 +280,12 @@ def test_who_reaches_whom(host: Host, backend: str, policy: str):
     """With the host-wide switch for bridged frames on and off: containers must not notice."""
     places = settle(host, backend, POLICIES[policy])
     wrong = []
-    with serve(places, SERVICES):
+    with serve(places, SERVICES) as heard:
         for bridged in (True, False):
             for name in BRIDGED:
                 facts.set_sysctl(name, str(int(bridged)))
             table = Table(Uplink(places[REMOTE]), policy == "accept", bridged)
-            wrong += [f"bridged {bridged}: {line}" for line in walk(table.ways(), places)]
+            wrong += [f"bridged {bridged}: {line}" for line in walk(table.ways(), places, heard)]
     assert not wrong, f"{len(wrong)} ways: " + "\n".join(wrong)
 
 
@@ -322,8 +322,8 @@ def test_a_port_bound_to_loopback_is_not_reached_from_the_network(host: Host, ba
     # The probes are right: what listens on the host itself is there to be reached.
     ways.append(Way(REMOTE, "127.0.0.2", "tcp", CLOSED, HOST))
 
-    with serve(places, SERVICES):
-        wrong = walk(ways, places)
+    with serve(places, SERVICES) as heard:
+        wrong = walk(ways, places, heard)
     assert not wrong, "\n".join(wrong)
 
 

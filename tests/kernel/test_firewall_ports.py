@@ -13,6 +13,7 @@ import pytest
 
 from reconciler.allocate.ports import PortsExhaustedError
 from reconciler.host.firewall.programs import Programs
+from reconciler.manifest.problem import ManifestErrors
 from tests.kernel import facts
 from tests.kernel.firewall_world import BACKENDS, Way, choose_backend, dump, serve, walk
 from tests.kernel.manifests import bridge, container
@@ -124,6 +125,8 @@ def test_publish_all_gives_a_port_to_what_is_exposed_and_has_none(host: Host):
     assert all(len(found) == 1 for found in ports.values())
     assert {one[0] for one in published(host)} == {uplink.host4}
     assert {one[0] for one in published(host, 6)} == {uplink.host6}
+    # One port on both addresses, as Docker gives on 0.0.0.0 and ::.
+    assert {one[2::2] for one in published(host)} == {one[2::2] for one in published(host, 6)}
     places = {REMOTE: uplink.remote, "c1": host.netns("c1"), HOST: HERE}
     with serve({"c1": places["c1"]}, (("tcp", 81), ("udp", 53))):
         ways = [
@@ -220,6 +223,15 @@ def test_the_ports_of_another_set_are_not_given_out(host: Host, tmp_path):
     assert host_ports(host, "10.9.0.11")[80] == [8020, 40000]
     assert ports_of(host, "c1")["c1"] == [8021, 40001]
     assert_settled(host, theirs, set_name="theirs")
+
+    # One that the manifests name and another set publishes is an error, and nothing is changed.
+    before = published(host)
+    host.manifests.write("a.yaml", containers("c1", publish="80, '8020:80'"))
+    with pytest.raises(ManifestErrors, match="8020/tcp is in use: Container/d1 of set theirs"):
+        apply(host)
+    assert published(host) == before
+    host.manifests.write("a.yaml", containers("c1", publish="80, '10.1.0.1:8022:80'"))
+    converge(host)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
