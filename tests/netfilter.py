@@ -154,6 +154,8 @@ class Walk:
     packet: Packet
     rules: int = 0
     """How many were looked at."""
+    matched: list[tuple[str, str, int]] = field(default_factory=list)
+    """Table, chain and number, from one, of those that applied."""
     verdict: str = "ACCEPT"
 
 
@@ -205,10 +207,11 @@ class Router:
         return verdict != "DROP"
 
     def _chain(self, table: str, chain: str, walk: Walk) -> str | None:
-        for tests, target, argument in self._chains.get((table, chain), ()):
+        for number, (tests, target, argument) in enumerate(self._chains.get((table, chain), ()), 1):
             walk.rules += 1
             if not all(_holds(test, walk.packet, self.local) for test in tests):
                 continue
+            walk.matched.append((table, chain, number))
             if target == "RETURN":
                 return None
             if target == "DNAT":

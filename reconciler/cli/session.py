@@ -66,6 +66,7 @@ class Session:
             prune=self.loaded.whole if prune is None else prune,
             adopt=self.options.adopt,
             suspended=frozenset(r.id for r in self.loaded.catalog if r.suspended),
+            declared=frozenset(self.loaded.catalog.resources),
         )
 
     @property

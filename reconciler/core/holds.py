@@ -6,11 +6,11 @@ pass that cannot do all of a change leaves the rest of that change as it was.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import replace
 
 from reconciler.core.diff import Action, Change
-from reconciler.core.object import KernelObject, Key, Owner, Stage, stage_of
+from reconciler.core.object import KernelObject, Key, Stage, stage_of
 from reconciler.core.state import State
 
 
@@ -34,8 +34,8 @@ def hold(
 
 def _hold_dependents(kept: dict[Key, Change], withheld: Iterable[Change], desired: State) -> None:
     """Block what needs something that will not be there."""
-    held = {c.key for c in kept.values() if c.action is Action.BLOCKED}
-    held |= {c.key for c in withheld if c.action is Action.CREATE}
+    held = {c.key: "which is blocked" for c in kept.values() if c.action is Action.BLOCKED}
+    held |= {c.key: f"and {c.owner} is suspended" for c in withheld if c.action is Action.CREATE}
     if not held:
         return
     waiting = [c for c in kept.values() if c.after is not None and c.action is not Action.BLOCKED]
@@ -44,10 +44,9 @@ def _hold_dependents(kept: dict[Key, Change], withheld: Iterable[Change], desire
         if not blocked:
             return
         for change, need in blocked:
-            kept[change.key] = replace(
-                change, action=Action.BLOCKED, reason=f"needs {need}, which is blocked"
-            )
-            held.add(change.key)
+            reason = f"needs {need}, {held[need]}"
+            kept[change.key] = replace(change, action=Action.BLOCKED, reason=reason)
+        held |= {change.key: "which is blocked" for change, _ in blocked}
         waiting = [c for c in waiting if c.key not in held]
 
 
@@ -93,17 +92,18 @@ def _hold_rules(kept: dict[Key, Change], desired: State) -> None:
     Of a resource with several devices, of which some are ours, only the ways in have to wait.
     """
     blocked = {k for k, c in kept.items() if c.action is Action.BLOCKED and k.type == "device"}
-    devices: dict[Owner, list[Key]] = {}
+    devices: dict[tuple[str, str], list[Key]] = {}
     for key, item in desired.objects.items() if blocked else ():
         if key.type == "device" and not item.external:
-            devices.setdefault(desired.owners[key], []).append(key)
+            devices.setdefault(desired.owners[key][:2], []).append(key)
     places = {owner: blocked.intersection(keys) for owner, keys in devices.items()}
     for key, change in list(kept.items()) if blocked else ():
-        found = places.get(change.owner)
+        owner = change.owner[:2]
+        found = places.get(owner)
         if key.type != "rule" or not found or change.action is Action.BLOCKED:
             continue
         rule = change.after or change.before
-        whole = len(found) == len(devices[change.owner])
+        whole = len(found) == len(devices[owner])
         if whole or (rule is not None and stage_of(rule) is Stage.OPENS):
             reason = f"is about {min(found)}, which is blocked"
             kept[key] = replace(change, action=Action.BLOCKED, reason=reason)
@@ -121,7 +121,7 @@ def _hold_needed(kept: dict[Key, Change], observed: State) -> None:
                 staying.append(kept[key])
 
 
-def _first_held(item: KernelObject | None, desired: State, held: set[Key]) -> Key | None:
+def _first_held(item: KernelObject | None, desired: State, held: Container[Key]) -> Key | None:
     if item is None:
         return None
     return next((need for need in desired.needs(item) if need in held), None)

@@ -31,6 +31,8 @@ class Policy:
     """Leave what its mark says is to stay; a teardown does not."""
     suspended: frozenset[str] = frozenset()
     """Resources (``Kind/name``) that are left exactly as they are."""
+    declared: frozenset[str] = frozenset()
+    """Resources that are there to say what they want, so that no mark has to speak for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ def decide(
     """Apply *policy* to the changes of a diff."""
     withheld = []
     kept: dict[Key, Change] = {}
-    staying = _staying(observed) if policy.keep else set()
+    staying = _staying(observed, policy) if policy.keep else set()
     for change in changes:
         if _withheld(change, policy) or _stays(change, staying):
             withheld.append(change)
@@ -66,9 +68,10 @@ def _withheld(change: Change, policy: Policy) -> bool:
     return change.action is Action.DELETE and not policy.prune
 
 
-def _staying(observed: State) -> set[tuple[str, str]]:
-    """Find the resources of which some mark says that they are not to be pruned."""
-    return {(owner.set, owner.resource) for owner in observed.owners.values() if owner.keep}
+def _staying(observed: State, policy: Policy) -> set[tuple[str, str]]:
+    """Find the undeclared resources of which some mark says that they are not to be pruned."""
+    kept = {(owner.set, owner.resource) for owner in observed.owners.values() if owner.keep}
+    return {place for place in kept if place[1] not in policy.declared}
 
 
 def _stays(change: Change, staying: set[tuple[str, str]]) -> bool:

@@ -22,7 +22,10 @@ containers' namespaces alive, and use up descriptors."""
 
 
 _OF_DEVICES = {
+    "accept_dad",
     "accept_ra",
+    "arp_announce",
+    "arp_ignore",
     "disable_ipv6",
     "forwarding",
     "promote_secondaries",

@@ -168,6 +168,6 @@ class LinuxHost:
             return {}
         with inside(fd):
             if interest.everything:
-                wanted = list_sysctls()
+                wanted = sorted({*wanted, *list_sysctls()})
             found = {name: read_sysctl(name) for name in wanted}
         return {name: value for name, value in found.items() if value is not None}

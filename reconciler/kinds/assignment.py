@@ -112,9 +112,8 @@ def assign_addresses(
         addresses[requests[request]].append(given[request])
     ordered = {place: tuple(sorted(found, key=_order)) for place, found in addresses.items()}
     members = find_members(catalog, ordered)
-    if partial:
-        for bridge, member in undeclared_members(catalog, observed, set_name):
-            members[bridge] = tuple(sorted((*members.get(bridge, ()), member)))
+    for bridge, member in undeclared_members(catalog, observed, set_name, partial=partial):
+        members[bridge] = tuple(sorted((*members.get(bridge, ()), member)))
     links, resolver = link_addresses(catalog), _host_resolver(observed)
     published = publish(catalog, observed, set_name, partial=partial)
     return Assignment(catalog, set_name, ordered, gateways, members, links, resolver, published)
@@ -215,10 +214,17 @@ def _pools(
 
 
 def _strangers(places: set[Place], observed: State) -> dict[IPNetwork, set[IPAddress]]:
-    """Addresses in use by whatever these manifests do not speak of: nobody else gets them."""
+    """Addresses in use by whatever these manifests do not speak of: nobody else gets them.
+
+    Those in namespaces of others are nobody's business: a pass does not look there, a snapshot does.
+    """
     found: dict[IPNetwork, set[IPAddress]] = {}
+    known = {HOST, *(netns for netns, _ in places)}
+    known |= {key.name for key in observed.owners if key.type == "netns"}
     for item in observed.objects.values():
-        if isinstance(item, Address) and (item.netns, item.device) not in places:
+        if not isinstance(item, Address) or item.netns not in known:
+            continue
+        if (item.netns, item.device) not in places:
             found.setdefault(item.interface.network, set()).add(item.interface.ip)
     return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from reconciler.core.object import KernelObject, Owner
@@ -58,7 +58,17 @@ def expand_catalog(
         entries += [(item, Owner(set_name, bridge.id)) for item in walls[bridge.name]]
     entries += [(item, Owner(set_name, PORTS)) for item in expand_branches(assignment)]
     entries += [(item, Owner(set_name, ACCESS)) for item in expand_access_branches(assignment)]
-    return State.of(entries)
+    return State.of(_awake(entries, {r.id for r in catalog if r.suspended}))
+
+
+def _awake(
+    entries: Sequence[tuple[KernelObject, Owner]], suspended: Container[str]
+) -> Iterator[tuple[KernelObject, Owner]]:
+    """Of what several resources want, one that is suspended has no say."""
+    wanted = {item.key for item, owner in entries if owner.resource not in suspended}
+    for item, owner in entries:
+        if owner.resource not in suspended or item.key not in wanted:
+            yield item, owner
 
 
 def _owner(resource: Resource, item: KernelObject, set_name: str) -> Owner:

@@ -9,6 +9,10 @@ The rules are those of Docker 29 (docker.md 1.1 to 1.3), except:
 
 - The raw table drops by subnet what does not come from the bridge, not container by container; the
   bridge's own address is let through, because the host is reached by it.
+- There is no raw rule without masquerading, where answers come to the container's own address.
+- Nobody gets at 127.0.0.0/8 through a published port from the network, whatever route_localnet says.
+- Where containers may not talk to each other, neither may they ping (``mode: routed``); but IPv6
+  neighbours find each other, so that links work there too, and on an internal bridge.
 - Ports are opened by the DNAT state, not port by port; without a proxy process, what a bridge's own
   containers send to a published port is masqueraded, so that the answers come back this way.
 """

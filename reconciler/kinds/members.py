@@ -70,18 +70,25 @@ def _by_name(member: Member) -> str:
 
 
 def undeclared_members(
-    catalog: Catalog, observed: State, set_name: str
+    catalog: Catalog, observed: State, set_name: str, *, partial: bool
 ) -> Iterator[tuple[str, Member]]:
-    """List who stands on our bridges and is not spoken of: a single file does not say it all."""
+    """List who stands on our bridges and is not spoken of, but stays.
+
+    A single file (*partial*) does not say it all; a directory does, but for what is to be kept.
+    """
     bridges = {cast("Bridge", r.spec).device_name: r.name for r in catalog.of_kind("Bridge")}
     addresses: dict[Place, list[IPInterface]] = {}
     for item in observed.objects.values():
         if isinstance(item, Address) and not item.interface.is_link_local:
             addresses.setdefault((item.netns, item.device), []).append(item.interface)
+    if not partial and not any(owner.keep for owner in observed.owners.values()):
+        return
     written = dict(_written_hosts(observed, set_name))
     for key, item in observed.objects.items():
         owner = observed.owners.get(key)
         if not isinstance(item, Veth) or owner is None or owner.set != set_name:
+            continue
+        if not (partial or owner.keep):
             continue
         kind, _, name = owner.resource.partition("/")
         bridge = bridges.get(item.master or "") if item.netns == HOST else None

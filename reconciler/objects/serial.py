@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import MISSING, fields
+from functools import cache
 from ipaddress import ip_address, ip_interface, ip_network
 from types import GenericAlias
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from reconciler.core.object import KernelObject
 from reconciler.errors import ReconcilerError
@@ -51,9 +52,17 @@ def from_dict(values: dict[str, Any]) -> KernelObject:
             if name in rest:
                 rest[name] = read(rest[name])
         _check(kind, rest)
-        return kind(**rest)
+        return kind(**_unset(kind) | rest)
     except (KeyError, TypeError, ValueError) as error:
         raise SerialError(f"not an object: {values!r}: {error}") from None
+
+
+@cache
+def _unset(kind: Callable[..., KernelObject]) -> dict[str, None]:
+    """What has no default and may be None was left out, as everything that is None."""
+    types = get_type_hints(kind)
+    required = (f.name for f in fields(kind) if f.default is MISSING)  # type: ignore[arg-type]
+    return {name: None for name in required if type(None) in get_args(types.get(name))}
 
 
 def _check(kind: Callable[..., KernelObject], values: Mapping[str, Any]) -> None:

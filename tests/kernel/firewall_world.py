@@ -131,8 +131,6 @@ class Way:
 
 PONG = "pong"
 """Who answers a ping."""
-ANYBODY = ""
-"""An answer, whoever gives it."""
 
 
 def walk(
@@ -217,8 +215,8 @@ class _Trial:
         if way.answer is None:
             return f"{way}: must be shut, and {result}" if reached else None
         who, _, source = result.partition(" ")
-        if not reached or (way.answer and who != way.answer):
-            return f"{way}: must reach {way.answer or 'it'}, and {result}"
+        if not reached or who != way.answer:
+            return f"{way}: must reach {way.answer}, and {result}"
         if way.sees is not None and source != way.sees:
             return f"{way}: must come from {way.sees}, and {result}"
         return None

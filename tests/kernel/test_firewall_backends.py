@@ -85,6 +85,8 @@ def test_ours_stay_where_they_are_when_iptables_comes_to_mean_the_other(host: Ho
     host.manifests.write("a.yaml", WORLD)
     converge(host)
     choose_backend(host, OTHER[backend])
+    for program in ("iptables", "ip6tables"):
+        host.run(program, "-A", "INPUT", "-p", "tcp", "--dport", "9", "-j", "ACCEPT")
     assert_settled(host)
     host.manifests.write("a.yaml", WORLD.replace("[8001:80]", "[8001:80, 8002:80]"))
     converge(host)

@@ -149,10 +149,17 @@ def load_hand_made(host: Host, name: str) -> None:
 
 
 def strangers() -> Iterator[object]:
-    yield from HAND_MADE
-    for number in COLLECTED:
-        found = sorted(CORPORA.glob(f"iptables-save/{number}*"))
-        yield from found or [pytest.param(number, marks=ABSENT)]
+    """Every ruleset on nft; the collected ones on legacy at night."""
+    for backend in BACKENDS:
+        for name in HAND_MADE:
+            yield pytest.param(name, backend, id=f"{name}-{backend}")
+        marks = [pytest.mark.nightly] if backend == "legacy" else []
+        for number in COLLECTED:
+            found = sorted(CORPORA.glob(f"iptables-save/{number}*"))
+            for path in found:
+                yield pytest.param(path, backend, id=f"{path.name}-{backend}", marks=marks)
+            if not found:
+                yield pytest.param(number, backend, id=f"{number}-{backend}", marks=ABSENT)
 
 
 def load(host: Host, rules: str | Path) -> None:
@@ -165,8 +172,7 @@ def load(host: Host, rules: str | Path) -> None:
     )
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("rules", [*strangers()], ids=lambda rules: getattr(rules, "name", rules))
+@pytest.mark.parametrize(("rules", "backend"), [*strangers()])
 def test_a_life_of_ours_beside_strangers_rules(host: Host, rules: str | Path, backend: str):
     """Built, edited, pruned, torn down: their rules, order and policies stay, counters only grow."""
     choose_backend(host, backend)

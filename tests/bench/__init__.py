@@ -1,0 +1,1 @@
+"""Benchmarks: what the reconciler and its rules cost, side by side with what others do."""
