@@ -68,16 +68,17 @@ def _hold_contents(kept: dict[Key, Change], observed: State) -> None:
 
 def _hold_predecessors(kept: dict[Key, Change]) -> None:
     """Leave a device whose successor has to wait, and all that belongs to it: it still serves."""
-    waits = {
-        c.owner[:2]: key
-        for key, c in kept.items()
-        if key.type == "device" and c.action is Action.BLOCKED and c.after and not c.after.external
+    devices = [change for key, change in kept.items() if key.type == "device"]
+    leaving = {(c.owner[:2], type(c.before)) for c in devices if _leaves(c)}
+    successors = {
+        c.owner[:2]: c.key
+        for c in devices
+        if c.action is Action.BLOCKED and (c.owner[:2], type(c.after)) in leaving
     }
-    leaving = {c.owner[:2] for c in kept.values() if _leaves(c) and c.key.type == "device"}
     taken = {k for c in kept.values() if c.action is not Action.BLOCKED for k in c.displaces}
-    for key, change in list(kept.items()) if waits else ():
-        successor = waits.get(change.owner[:2])
-        if _leaves(change) and successor and change.owner[:2] in leaving and key not in taken:
+    for key, change in list(kept.items()) if successors else ():
+        successor = successors.get(change.owner[:2])
+        if successor is not None and _leaves(change) and key not in taken:
             reason = f"is left until {successor} can be, which is blocked"
             kept[key] = replace(change, action=Action.BLOCKED, reason=reason)
 

@@ -32,7 +32,9 @@ PAIR = Veth(HOST, "v1", "c1", "eth0", master="br", up=True)
 FOUR = Address("c1", "eth0", ip_interface("10.1.0.2/24"))
 WAY = Route("c1", ip_network("10.9.0.0/16"), "eth0", after=(FOUR.key,))
 CHAIN = FirewallChain(4, "filter", "RC-IN-br")
-TO_CHAIN = make_rule((4, "filter", "RC-IN"), ("-j", "RC-IN-br"), ("default", "Bridge/br"), order=(0,))
+TO_CHAIN = make_rule(
+    (4, "filter", "RC-IN"), ("-j", "RC-IN-br"), ("default", "Bridge/br"), order=(0,)
+)
 WALL = make_rule((4, "filter", "RC-IN-br"), ("-j", "DROP"), ("default", "Bridge/br"), order=(0,))
 IN = FirewallChain(4, "filter", "RC-IN")
 
@@ -286,13 +288,25 @@ def test_what_makes_room_goes_although_another_device_of_its_resource_waits():
     assert found["device/w2"].startswith("blocked: ")
 
 
-def test_a_missing_device_of_others_does_not_hold_what_is_ours():
-    """The bridge of somebody else that is gone does not stop a container from losing an interface."""
-    wanted = [(BridgeDevice(HOST, "theirs", external=True), BR), (SPACE, C1)]
+def test_a_bridge_that_is_handed_over_stays_until_the_other_is_there():
+    theirs = (BridgeDevice(HOST, "theirs", external=True), BR)
 
-    found = told(decided(wanted, [(SPACE, C1), (PAIR, C1)]))
+    found = told(decided([theirs], [(BRIDGE, BR), (GATEWAY, BR)]))
 
-    assert found["device/v1"] == "delete: no longer declared"
+    waits = "blocked: is left until device/theirs can be, which is blocked"
+    assert (found["device/br"], found["address/br/10.1.0.1/24"]) == (waits, waits)
+    gone = told(decided([theirs], [(BRIDGE, BR), (BridgeDevice(HOST, "theirs"), None)]))
+    assert gone == {"device/br": "delete: no longer declared"}
+
+
+def test_a_missing_port_does_not_hold_what_is_no_successor_of_it():
+    port = (OtherDevice(HOST, "up0", external=True), BR)
+    renamed = (BridgeDevice(HOST, "lan", mtu=1500, up=True), BR)
+
+    found = told(decided([port, renamed], [(BRIDGE, BR)]))
+
+    assert found["device/br"] == "delete: no longer declared"
+    assert found["device/lan"] == "create: not on the host"
 
 
 # --------------------------------------------------------------------------- consequences

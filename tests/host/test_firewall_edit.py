@@ -54,7 +54,10 @@ def ports(set_name: str, table: str, chain: str, numbers: Sequence[int]) -> list
 def jumps(set_name: str, table: str, targets: Sequence[str]) -> list[FirewallRule]:
     return [
         make_rule(
-            (4, table, ROOTS[table]), ("-j", target), (set_name, "Container/web"), order=(100, target)
+            (4, table, ROOTS[table]),
+            ("-j", target),
+            (set_name, "Container/web"),
+            order=(100, target),
         )
         for target in targets
     ]

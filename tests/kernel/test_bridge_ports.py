@@ -75,9 +75,7 @@ def test_a_port_is_plugged_in_and_taken_out_and_is_otherwise_left_as_it_is(host:
 
 
 def test_a_device_that_is_missing_is_blocked_and_stops_nothing_else(host: Host):
-    host.manifests.write(
-        "all.yaml", bridge(f"{SUBNET}, ports: [up0, up1]") + container() + BR1
-    )
+    host.manifests.write("all.yaml", bridge(f"{SUBNET}, ports: [up0, up1]") + container() + BR1)
     plug(host, "up1")
 
     report = apply(host)

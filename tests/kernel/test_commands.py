@@ -30,8 +30,9 @@ def cable(one: str, other: str, more: str = "") -> str:
     return TWO + link(f"{CABLE[0]}, {one}", f"{CABLE[1]}, {other}", more)
 
 
-SMALL, LARGE = cable("addresses: [10.9.0.0/31]", "addresses: [10.9.0.1/31]", "mtu: 1400"), cable(
-    "addresses: [10.9.0.0/31, 'fd00:9::1/64']", "addresses: [10.9.0.1/31, 'fd00:9::2/64']"
+SMALL, LARGE = (
+    cable("addresses: [10.9.0.0/31]", "addresses: [10.9.0.1/31]", "mtu: 1400"),
+    cable("addresses: [10.9.0.0/31, 'fd00:9::1/64']", "addresses: [10.9.0.1/31, 'fd00:9::2/64']"),
 )
 HOST_LINK = NONE + link(
     "container: c1, interface: x0, addresses: [10.9.0.1/32],"

@@ -45,7 +45,9 @@ def output(host: Host, name: str, *command: str) -> str:
 
 
 def test_a_command_sees_the_containers_network_and_names(site: Host):
-    script = "hostname; cat /etc/hostname /etc/hosts /etc/resolv.conf; ls /sys/class/net; ip -br addr"
+    script = (
+        "hostname; cat /etc/hostname /etc/hosts /etc/resolv.conf; ls /sys/class/net; ip -br addr"
+    )
 
     shown = output(site, "c1", "sh", "-c", script)
 
@@ -162,7 +164,9 @@ def test_a_set_has_containers_of_its_own(host: Host):
     converge(host, host.manifests.folder / "b", set_name="two")
 
     one = host.reconciler("exec", "c1", "--", "ip", "-4", "-br", "addr", "show", "eth0")
-    two = host.reconciler("exec", "--set", "two", "c1", "--", "ip", "-4", "-br", "addr", "show", "eth0")
+    two = host.reconciler(
+        "exec", "--set", "two", "c1", "--", "ip", "-4", "-br", "addr", "show", "eth0"
+    )
     three = host.reconciler("exec", "--set", "three", "c1", "--", "true")
 
     assert "10.1.0.2/24" in one.stdout
@@ -199,9 +203,7 @@ def test_namespaces_of_others_are_entered_by_path_and_pid(host: Host):
             bridge()
             + container(f"bridge: br0, runtime: path, target: {REMOTE}/box, hostname: h1")
             + container(f"bridge: br0, runtime: pid, target: '{process.pid}', hostname: h2", "c2")
-            + container(
-                "bridge: br0, runtime: path, target: /run/netns/named, hostname: h3", "c3"
-            )
+            + container("bridge: br0, runtime: path, target: /run/netns/named, hostname: h3", "c3")
             + container("network: none, target: box, hostname: h4", "c4")
             + container("network: 'container:c2'", "c5"),
         )

@@ -113,9 +113,7 @@ def test_a_kept_bridge_and_a_kept_cable_stay_alone(host: Host):
         "host: true, interface: h0, addresses: [10.8.0.2/32]",
         "rate: 100mbit",
     )
-    host.manifests.write(
-        "all.yaml", kept(bridge(DUAL)) + container() + kept(cable)
-    )
+    host.manifests.write("all.yaml", kept(bridge(DUAL)) + container() + kept(cable))
     host.manifests.write("other.yaml", OTHER)
     converge(host)
 
@@ -137,7 +135,11 @@ def test_what_is_declared_again_without_the_annotation_can_go(host: Host):
 
     host.manifests.write("all.yaml", bridge() + container())
     report = converge(host)
-    assert {change.key.type for change in report.preview.changes} == {"netns", "device", "directory"}
+    assert {change.key.type for change in report.preview.changes} == {
+        "netns",
+        "device",
+        "directory",
+    }
 
     host.manifests.remove("all.yaml")
     converge(host, max_deletes=ALL)
@@ -155,7 +157,9 @@ def test_a_kept_resource_is_healed_and_changed_while_it_is_declared(host: Host):
     assert ping(c1, "10.1.0.1")
 
     # An edit may take something of it away: what stays is the resource, not each of its parts.
-    host.manifests.write("all.yaml", bridge() + kept(container("bridge: br0, addresses: [10.1.0.9]")))
+    host.manifests.write(
+        "all.yaml", bridge() + kept(container("bridge: br0, addresses: [10.1.0.9]"))
+    )
     converge(host)
     assert facts.addresses("eth0", c1) == {"10.1.0.9/24"}
 
@@ -201,9 +205,7 @@ def test_a_suspended_bridge_is_left_with_its_rules(host: Host):
     host.manifests.write("other.yaml", OTHER)
     converge(host)
 
-    host.manifests.write(
-        "all.yaml", suspended(bridge(f"{SUBNET}, ageingTime: 77")) + container()
-    )
+    host.manifests.write("all.yaml", suspended(bridge(f"{SUBNET}, ageingTime: 77")) + container())
     host.run("iptables", "-F", "RC-OUT")
     host.ip("addr add 10.66.0.1/24 dev br0")
     converge(host)

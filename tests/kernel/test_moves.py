@@ -173,7 +173,9 @@ def test_who_moves_away_does_not_disturb_who_stays(host: Host):
 
     with Echoes(s1, s2, address) as echoes:
         for place in ("br1", "br0", "br1"):
-            host.manifests.write("all.yaml", bridge(DUAL) + BR1 + stays + container(f"bridge: {place}"))
+            host.manifests.write(
+                "all.yaml", bridge(DUAL) + BR1 + stays + container(f"bridge: {place}")
+            )
             converge(host)
         host.manifests.write("all.yaml", bridge(DUAL) + BR1 + stays)
         converge(host)
@@ -225,7 +227,9 @@ def test_a_range_that_is_too_small_is_an_error_and_nothing_is_touched(host: Host
     before = _addresses(host)
 
     host.manifests.write("all.yaml", bridge(f"{SUBNET}, ipRange: 10.1.0.4/30") + many)
-    with pytest.raises(ManifestErrors, match="has room for 4 automatic addresses, and 5 are wanted"):
+    with pytest.raises(
+        ManifestErrors, match="has room for 4 automatic addresses, and 5 are wanted"
+    ):
         apply(host)
 
     assert _addresses(host) == before
@@ -266,7 +270,10 @@ MISFITS = {
         bridge() + bridge("addresses: [10.1.0.129/25]", "br1") + container(),
         "overlap",
     ),
-    "an MTU too small for IPv6": (bridge(f"{DUAL}, mtu: 1200") + container(), "too small for the IPv6"),
+    "an MTU too small for IPv6": (
+        bridge(f"{DUAL}, mtu: 1200") + container(),
+        "too small for the IPv6",
+    ),
 }
 
 
@@ -371,7 +378,9 @@ def test_an_interface_name_that_others_have_waits(host: Host):
     number = facts.link("eth0", c1)["ifindex"]
     c1.ip("tuntap add lan0 mode tap")
 
-    host.manifests.write("all.yaml", bridge() + container("interfaces: [{bridge: br0, name: lan0}]"))
+    host.manifests.write(
+        "all.yaml", bridge() + container("interfaces: [{bridge: br0, name: lan0}]")
+    )
     report = apply(host)
     assert {change.action for change in report.after.changes} == {Action.BLOCKED}
     assert ping(c1, "10.1.0.1")

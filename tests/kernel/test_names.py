@@ -578,7 +578,15 @@ def test_ip_netns_exec_shows_them_and_complains_of_nothing(host: Host):
 @contextmanager
 def reader(name: str) -> Iterator[Callable[[str], str]]:
     """A process in a container that has been there for long: it reads files when it is asked to."""
-    argv = ["ip", "netns", "exec", name, "sh", "-c", "while read file; do cat $file; echo END; done"]
+    argv = [
+        "ip",
+        "netns",
+        "exec",
+        name,
+        "sh",
+        "-c",
+        "while read file; do cat $file; echo END; done",
+    ]
     with subprocess.Popen(
         argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
     ) as process:

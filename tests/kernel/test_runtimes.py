@@ -143,7 +143,9 @@ def test_a_process_that_ends_is_a_state_and_one_that_comes_is_healed(host: Host)
         assert ping(space, "10.1.0.3")
         assert ping(host.netns("c2"), "fd00:1::2")
 
-    wait_until(lambda: set(facts.links()) == {"br0", facts.peer("eth0", host.netns("c2"))["ifname"]})
+    wait_until(
+        lambda: set(facts.links()) == {"br0", facts.peer("eth0", host.netns("c2"))["ifname"]}
+    )
     shown = diff(host)
     assert {change.action for change in shown.changes} == {Action.BLOCKED}
     report = apply(host)

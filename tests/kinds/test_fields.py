@@ -356,7 +356,20 @@ def test_rates_in_the_notation_of_tc(text, bits):
 
 
 @pytest.mark.parametrize(
-    "text", ["fast", "10 mbit", "-1mbit", "0", "7", "1e3mbit", "[]", "99999999tbit", "''", "7999", "35gbit"]
+    "text",
+    [
+        "fast",
+        "10 mbit",
+        "-1mbit",
+        "0",
+        "7",
+        "1e3mbit",
+        "[]",
+        "99999999tbit",
+        "''",
+        "7999",
+        "35gbit",
+    ],
 )
 def test_what_is_no_rate(text):
     ends = "[{container: a, interface: x}, {host: true}]"

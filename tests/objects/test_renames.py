@@ -145,7 +145,11 @@ def test_the_first_end_of_a_cable_is_followed():
 
 def test_a_parameter_of_another_kind_keeps_its_name():
     """Only the third word of net.FAMILY.conf.DEVICE.NAME is a device."""
-    names = ("net.ipv4.ip_forward", "net.ipv4.conf.all.rp_filter", "net.ipv4.neigh.br0.retrans_time_ms")
+    names = (
+        "net.ipv4.ip_forward",
+        "net.ipv4.conf.all.rp_filter",
+        "net.ipv4.neigh.br0.retrans_time_ms",
+    )
     others = [(Sysctl(HOST, name, "1"), BR) for name in names]
     there = observed(*bridge(), *others)
 
@@ -183,9 +187,7 @@ def test_a_foreign_device_is_not_renamed():
 
 
 def test_a_pair_into_another_namespace_is_another_pair():
-    both_gone(
-        container("v2", netns="c2"), observed(*container("v1")), "device/v1", "device/v2"
-    )
+    both_gone(container("v2", netns="c2"), observed(*container("v1")), "device/v1", "device/v2")
 
 
 def test_where_two_could_be_meant_none_is_renamed():
@@ -207,9 +209,7 @@ def test_where_two_could_be_meant_none_is_renamed():
 def test_a_name_that_is_taken_is_for_the_policy_to_judge(owner):
     taken = (OtherDevice("c1", "lan0", kind="tun"), owner)
 
-    both_gone(
-        container("v2", "lan0"), observed(*container("v1"), taken), "device/v1", "device/v2"
-    )
+    both_gone(container("v2", "lan0"), observed(*container("v1"), taken), "device/v1", "device/v2")
 
 
 def test_a_peer_whose_wanted_name_is_taken_keeps_its_own():
