@@ -11,10 +11,18 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from reconciler.core.execute import Outcome, execute
-from reconciler.core.object import HOST, KernelObject, Key, Mark, Owner
+from reconciler.core.object import KernelObject, Key, Mark, Owner
 from reconciler.core.plan import Operation, Plan, Verb
 from reconciler.core.state import State
 from reconciler.host.base import Interest
+from reconciler.host.fake_refusals import (
+    MIN_IPV6_MTU,
+    Refusal,
+    check,
+    check_namespaces,
+    find_at,
+    find_device,
+)
 from reconciler.objects import (
     Address,
     BridgeDevice,
@@ -31,18 +39,10 @@ from reconciler.objects import (
     Sysctl,
     Veth,
 )
-from reconciler.objects.chain import PREFIX
 from reconciler.objects.keys import (
     IPV6_SWITCH,
-    device_key,
     device_parameter,
-    directory_key,
-    ipv6_switch_key,
-    netns_needs,
 )
-
-MAX_PORTS = 1023  # BR_MAX_PORTS less port 0, net/bridge/br_private.h
-MIN_IPV6_MTU = 1280  # RFC 8200, section 5
 
 _DEFAULTS: dict[type, dict[str, Any]] = {
     Namespace: {"loopback": False},
@@ -70,10 +70,6 @@ _DEFAULTS: dict[type, dict[str, Any]] = {
     },
     Route: {"direct": False},
 }
-
-
-class Refusal(Exception):  # noqa: N818 - it is what the kernel does, not a fault of ours
-    """What the kernel answers instead of doing it."""
 
 
 @dataclass
@@ -148,10 +144,10 @@ class FakeHost:
         # The root of a device is replaced, whatever it was; chains and rules are of several sets.
         if not isinstance(item, Qdisc | FirewallChain | FirewallRule | FirewallJump):
             for key in (item.key, *item.claims):
-                if self._at(key) is not None:
+                if find_at(self.objects, key) is not None:
                     raise Refusal("EEXIST: File exists")
-        self._check_namespaces(item)
-        self._check(item)
+        check_namespaces(self.objects, item)
+        check(self.objects, item)
         self.place(item, owner)
 
     def _set(self, operation: Operation) -> None:
@@ -166,14 +162,14 @@ class FakeHost:
         if isinstance(changed, FirewallRule | FirewallJump):  # it is written where it belongs
             changed = replace(changed, order=getattr(operation.object, "order", ()))
         for claim in changed.claims:
-            if (other := self._at(claim)) is not None and other != item.key:
+            if (other := find_at(self.objects, claim)) is not None and other != item.key:
                 raise Refusal("EEXIST: File exists")
         if isinstance(changed, Sysctl):
             self._write(changed)
             return
-        self._check(changed)
+        check(self.objects, changed)
         if changed.key != item.key:
-            if self._at(changed.key) is not None:
+            if find_at(self.objects, changed.key) is not None:
                 raise Refusal("EEXIST: File exists")
             del self.objects[item.key]
             self.owners.pop(item.key, None)
@@ -182,86 +178,12 @@ class FakeHost:
         self.owners[changed.key] = operation.owner
 
     def _write(self, item: Sysctl) -> None:
-        self._check_namespaces(item)
-        if item.device is not None and self._device(item.netns, item.device) is None:
+        check_namespaces(self.objects, item)
+        if item.device is not None and find_device(self.objects, item.netns, item.device) is None:
             raise Refusal("ENOENT: No such file or directory")
         self.objects[item.key] = item
         if item.name == IPV6_SWITCH and item.value == "1":
             self._drop(lambda o: _version(o) == 6 and o.key.netns == item.netns)
-
-    def _check_namespaces(self, item: KernelObject) -> None:
-        spaces = [item.key.netns, *(claim.netns for claim in item.claims)]
-        for key in netns_needs(*spaces):
-            if key not in self.objects:
-                raise Refusal("ENOENT: No such file or directory")
-
-    def _check(self, item: KernelObject) -> None:
-        match item:
-            case Veth():
-                self._check_master(item, item.netns, item.master)
-                self._check_master(item, item.peer_netns or HOST, item.peer_master)
-            case Address():
-                self._check_address(item)
-            case Route():
-                self._check_route(item)
-            case Port():
-                self._check_port(item)
-            case Qdisc() if self._device(item.netns, item.device) is None:
-                raise Refusal("ENODEV: No such device")
-            case File() if directory_key(item.directory) not in self.objects:
-                raise Refusal("ENOENT: No such file or directory")
-            case FirewallRule() | FirewallJump():
-                own = [key for key in item.parents if item.chain.startswith(PREFIX)]
-                if any(key not in self.objects for key in (*own, *item.requires)):
-                    raise Refusal("line 2 failed: No chain/target/match by that name.")
-            case _:
-                pass
-
-    def _check_master(self, item: Veth, netns: str, master: str | None) -> None:
-        if not master:
-            return
-        bridge = self.objects.get(device_key(netns, master))
-        if bridge is None:
-            raise Refusal("ENODEV: No such device")
-        if not isinstance(bridge, BridgeDevice):
-            raise Refusal("EOPNOTSUPP: Operation not supported")
-        ports = sum(
-            1
-            for key, other in self.objects.items()
-            if isinstance(other, Veth) and key != item.key and other.master == master
-        )
-        if ports >= MAX_PORTS:
-            raise Refusal("EXFULL: Exchange full")
-
-    def _check_port(self, item: Port) -> None:
-        for name in (item.device, item.master):
-            if self._device(item.netns, name) is None:
-                raise Refusal("ENODEV: No such device")
-
-    def _check_address(self, item: Address) -> None:
-        device = self._device(item.netns, item.device)
-        if device is None:
-            raise Refusal("ENODEV: No such device")
-        if item.interface.version == 6:
-            switch = self.objects.get(ipv6_switch_key(item.netns))
-            if isinstance(switch, Sysctl) and switch.value == "1":
-                raise Refusal("EACCES: ipv6: IPv6 is disabled on this device")
-            if (_of_end(device, item.netns, "mtu") or MIN_IPV6_MTU) < MIN_IPV6_MTU:
-                raise Refusal("EINVAL: ipv6: IPv6 is disabled on this device")
-
-    def _check_route(self, item: Route) -> None:
-        device = self._device(item.netns, item.device)
-        if device is None:
-            raise Refusal("ENODEV: No such device")
-        if not _of_end(device, item.netns, "up"):
-            raise Refusal("ENETDOWN: Network is down")
-        if item.via is not None and not any(
-            isinstance(other, Address)
-            and (other.netns, other.device) == (item.netns, item.device)
-            and item.via in other.interface.network
-            for other in self.objects.values()
-        ):
-            raise Refusal("ENETUNREACH: Nexthop has invalid gateway")
 
     # ------------------------------------------------------------------ going
 
@@ -400,29 +322,11 @@ class FakeHost:
                     item = replace(item, peer_master="")  # noqa: PLW2901
                 self.objects[key] = item
 
-    # ------------------------------------------------------------------ looking
-
-    def _at(self, key: Key) -> Key | None:
-        if key in self.objects:
-            return key
-        return next((k for k, item in self.objects.items() if key in item.claims), None)
-
-    def _device(self, netns: str, name: str) -> KernelObject | None:
-        key = self._at(device_key(netns, name))
-        return None if key is None else self.objects[key]
-
 
 def _complete(item: KernelObject) -> KernelObject:
     defaults = _DEFAULTS.get(type(item), {})
     missing = {name: value for name, value in defaults.items() if getattr(item, name) is None}
     return replace(item, **missing) if missing else item  # type: ignore[type-var]
-
-
-def _of_end(device: KernelObject, netns: str, name: str) -> Any:
-    """Read *name* of the end of *device* that is in *netns*."""
-    if isinstance(device, Veth) and device.netns != netns:
-        return getattr(device, f"peer_{name}")
-    return getattr(device, name)
 
 
 def _version(item: KernelObject) -> int | None:
