@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from reconciler.core.execute import Outcome, execute
 from reconciler.core.object import KernelObject, Key, Mark, Owner
 from reconciler.core.plan import Operation, Plan, Verb
 from reconciler.core.state import State
 from reconciler.host.base import Interest
+from reconciler.host.fake_defaults import complete
 from reconciler.host.fake_refusals import (
     MIN_IPV6_MTU,
     Refusal,
@@ -44,33 +44,6 @@ from reconciler.objects.keys import (
     device_parameter,
 )
 
-_DEFAULTS: dict[type, dict[str, Any]] = {
-    Namespace: {"loopback": False},
-    BridgeDevice: {
-        "mtu": 1500,
-        "up": False,
-        "mac": "02:00:00:00:00:01",
-        "stp": False,
-        "forward_delay": 1500,
-        "ageing_time": 30000,
-        "nf_call_iptables": False,
-        "nf_call_ip6tables": False,
-    },
-    Veth: {
-        "mtu": 1500,
-        "peer_mtu": 1500,
-        "up": False,
-        "peer_up": False,
-        "mac": "02:00:00:00:00:02",
-        "peer_mac": "02:00:00:00:00:03",
-        "master": "",
-        "peer_master": "",
-        "hairpin": False,
-        "isolated": False,
-    },
-    Route: {"direct": False},
-}
-
 
 @dataclass
 class FakeHost:
@@ -93,7 +66,7 @@ class FakeHost:
 
     def place(self, item: KernelObject, owner: Owner | None = None) -> None:
         """Put an object there as some other program would."""
-        self.objects[item.key] = _complete(item)
+        self.objects[item.key] = complete(item)
         if owner is not None and item.mark is not Mark.NONE:
             self.owners[item.key] = owner
 
@@ -321,12 +294,6 @@ class FakeHost:
                 if (item.peer_netns, item.peer_master) == (bridge.netns, bridge.name):
                     item = replace(item, peer_master="")  # noqa: PLW2901
                 self.objects[key] = item
-
-
-def _complete(item: KernelObject) -> KernelObject:
-    defaults = _DEFAULTS.get(type(item), {})
-    missing = {name: value for name, value in defaults.items() if getattr(item, name) is None}
-    return replace(item, **missing) if missing else item  # type: ignore[type-var]
 
 
 def _version(item: KernelObject) -> int | None:
