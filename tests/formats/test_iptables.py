@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from itertools import pairwise
 
 import pytest
 
@@ -228,20 +227,21 @@ def test_every_test_line_of_netfilter_is_read_and_written_the_same(backend):
         assert all(not word.startswith('"') for word in words)
 
 
-def test_reading_costs_less_than_three_microseconds_a_rule():
-    """300,000 rules a second, as a share of what this machine needs for splitting the lines."""
+def test_reading_a_rule_costs_less_than_eight_splits_of_its_line():
+    """Measured 2.0 to 2.4; as a share of this run's own work, so that a busy machine says the same."""
     rule = '-A RC -d 10.0.0.1/32 -p tcp -m tcp --dport {} -m comment --comment "a b->c" -j ACCEPT'
     text = "\n".join(["*nat", *(rule.format(port) for port in range(20_000)), "COMMIT", ""])
 
-    parsing = min(_seconds(lambda: parse(text)) for _ in range(7))
-    splitting = min(
-        _seconds(lambda: [a == b for a, b in pairwise(text.split("\n"))]) for _ in range(7)
-    )
+    rounds = [(_seconds(lambda: parse(text)), _seconds(lambda: _split(text))) for _ in range(7)]
 
-    assert parsing < 20_000 / 300_000 or parsing < 25 * splitting
+    assert min(parsing for parsing, _ in rounds) < 8 * min(splitting for _, splitting in rounds)
+
+
+def _split(text):
+    return [line.split(" ", 2) for line in text.split("\n")]
 
 
 def _seconds(work):
-    start = time.perf_counter()
+    start = time.process_time()
     work()
-    return time.perf_counter() - start
+    return time.process_time() - start
