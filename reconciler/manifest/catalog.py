@@ -78,9 +78,9 @@ class Catalog:
         places = self._places[path]
         return look_up(places[document], location) if document < len(places) else WHOLE_FILE
 
-    def problem(self, resource: Resource, finding: Finding) -> Problem:
-        """A finding about a resource, relative to its `spec`, with its place and line."""
-        location = ("spec", *finding.location)
+    def problem(self, resource: Resource, finding: Finding, root: Location = ("spec",)) -> Problem:
+        """A finding about a resource, relative to its `spec` or `root`, with its place and line."""
+        location = (*root, *finding.location)
         place = self.locate_in(resource.source.path, resource.document, location)
         reading = self._readings.get(resource.source.path)
         if reading is None:
