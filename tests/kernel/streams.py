@@ -20,19 +20,30 @@ class Echoes:
         assert echoes.lost == []
     """
 
-    def __init__(self, source: Namespace, target: Namespace, address: str) -> None:
-        """Open the sockets; the traffic starts with the block."""
+    def __init__(
+        self,
+        source: Namespace,
+        target: Namespace,
+        address: str,
+        published: tuple[int, int] | None = None,
+    ) -> None:
+        """Open the sockets; the traffic starts with the block.
+
+        *address* is the target's own, or one whose *published* ports, TCP and UDP, lead to its 80.
+        """
         self.lost: list[str] = []
         self.count = 0
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        bound = ("", 80) if published else (address, 0)
         with inside(target):
-            listener = socket.create_server((address, 0), family=family)
+            listener = socket.create_server(bound, family=family)
             self._far_udp = socket.socket(family, socket.SOCK_DGRAM)
-            self._far_udp.bind((address, 0))
+            self._far_udp.bind(bound)
+        tcp, udp = published or (listener.getsockname()[1], self._far_udp.getsockname()[1])
         with inside(source):
-            self._tcp = socket.create_connection(listener.getsockname()[:2], timeout=5)
+            self._tcp = socket.create_connection((address, tcp), timeout=5)
             self._udp = socket.socket(family, socket.SOCK_DGRAM)
-            self._udp.connect(self._far_udp.getsockname()[:2])
+            self._udp.connect((address, udp))
         self._far_tcp, _ = listener.accept()
         listener.close()
         for sock in (self._tcp, self._udp, self._far_tcp, self._far_udp):

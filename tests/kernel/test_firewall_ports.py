@@ -6,7 +6,6 @@ import random
 import re
 import socket
 import struct
-import threading
 from collections.abc import Iterable, Mapping
 
 import pytest
@@ -18,6 +17,7 @@ from tests.kernel import facts
 from tests.kernel.firewall_world import BACKENDS, Way, choose_backend, dump, serve, walk
 from tests.kernel.manifests import bridge, container
 from tests.kernel.passes import apply, assert_settled, converge
+from tests.kernel.streams import Echoes
 from tests.probes import Listener
 from tests.world import HERE, Host, Namespace, inside, wait_until
 
@@ -278,57 +278,6 @@ def _crc32c(data: bytes) -> int:
 # ------------------------------------------------------------------------------ edits
 
 
-class Conversation:
-    """A TCP connection and a UDP flow from one namespace, on which numbers go there and back."""
-
-    def __init__(self, source: Namespace, target: Namespace, address: str, ports: tuple[int, int]):
-        """Connect to *ports* of *address*, TCP and UDP, which lead to 80 of *target*."""
-        with inside(target):
-            listener = socket.create_server(("", 80))
-            self._far_udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            self._far_udp.bind(("", 80))
-        with inside(source):
-            self._tcp = socket.create_connection((address, ports[0]), timeout=5)
-            self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            self._udp.connect((address, ports[1]))
-        self._far_tcp, _ = listener.accept()
-        listener.close()
-        for sock in (self._tcp, self._udp, self._far_tcp, self._far_udp):
-            sock.settimeout(3)
-        self.lost: list[str] = []
-        self.count = 0
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._stop.set()
-        self._thread.join()
-        info = self._tcp.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
-        self.retransmissions = int.from_bytes(info[100:104], "little")  # linux/tcp.h
-        for sock in (self._tcp, self._udp, self._far_tcp, self._far_udp):
-            sock.close()
-
-    def _run(self) -> None:
-        while not self._stop.wait(0.002):
-            self.count += 1
-            word = self.count.to_bytes(4, "big")
-            try:
-                self._tcp.sendall(word)
-                self._far_tcp.sendall(self._far_tcp.recv(4))
-                self._udp.send(word)
-                data, peer = self._far_udp.recvfrom(4)
-                self._far_udp.sendto(data, peer)
-                if (self._tcp.recv(4), self._udp.recv(4)) != (word, word):
-                    self.lost.append(f"number {self.count} came back as another one")
-            except OSError as error:
-                self.lost.append(f"number {self.count}: {error}")
-                return
-
-
 EDITS = {"nft": 100, "legacy": 30}
 
 
@@ -350,7 +299,7 @@ def test_a_port_that_is_not_touched_lives_through_edits_of_others(host: Host, ba
 
     write()
     converge(host)
-    with Conversation(uplink.remote, host.netns("c1"), uplink.host4, (8001, 8001)) as talk:
+    with Echoes(uplink.remote, host.netns("c1"), uplink.host4, (8001, 8001)) as talk:
         wait_until(lambda: talk.count > 10)
         before = {line.text: line.counters for line in dump(host) if "Container/c1" in line.text}
         assert len(before) == 2
@@ -360,9 +309,9 @@ def test_a_port_that_is_not_touched_lives_through_edits_of_others(host: Host, ba
             write()
             assert apply(host).converged
         counted = talk.count
+        assert talk.retransmissions() == 0
     after = {line.text: line.counters for line in dump(host)}
     assert talk.lost == []
-    assert talk.retransmissions == 0
     assert counted > 10 * EDITS[backend]
     assert {text: after[text] for text in before} == before
     assert all(after[text] >= counters for text, counters in steady.items())
