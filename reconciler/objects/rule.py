@@ -25,8 +25,8 @@ Order = tuple[int | str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class FirewallRule:
-    """A rule, known by *identity* inside its chain."""
+class _Rule:
+    """A line of a chain, known by *identity* inside it."""
 
     family: int
     table: str
@@ -40,7 +40,6 @@ class FirewallRule:
     """What it is for, as its comment says."""
     misplaced: bool | None = False
 
-    mark: ClassVar[Mark] = Mark.WORDS
     compared: ClassVar[tuple[str, ...]] = ("misplaced",)
     fixed: ClassVar[frozenset[str]] = frozenset()
     claims: ClassVar[tuple[Key, ...]] = ()
@@ -49,17 +48,28 @@ class FirewallRule:
     @property
     def key(self) -> Key:
         """``rule/nat/RC-SNAT/#HASH``."""
-        return rule_key(self)
+        label = table_label(self.family, self.table)
+        return Key("rule", HOST, f"{label}/{self.chain}/{self.identity}")
 
     @property
     def parents(self) -> tuple[Key, ...]:
-        """Its chain."""
+        """Its chain; one of the kernel's own is always there."""
         return (chain_key(self.family, self.table, self.chain),)
 
     @property
     def requires(self) -> tuple[Key, ...]:
         """The chain that it jumps to."""
-        return _target(self)
+        _, found, target = self.text.partition("-j RC-")
+        if not found:
+            return ()
+        return (chain_key(self.family, self.table, f"RC-{target.split(' ', 1)[0]}"),)
+
+
+@dataclass(frozen=True, slots=True)
+class FirewallRule(_Rule):
+    """A rule of one set and resource, or a stranger's."""
+
+    mark: ClassVar[Mark] = Mark.WORDS
 
     @property
     def stage(self) -> Stage:
@@ -68,61 +78,20 @@ class FirewallRule:
 
 
 @dataclass(frozen=True, slots=True)
-class FirewallJump:
+class FirewallJump(_Rule):
     """A jump that every set needs: from the kernel's chains into ours, and between shared ones."""
 
-    family: int
-    table: str
-    chain: str
-    identity: str
-    text: str = field(default="", compare=False)
-    order: Order = field(default=(), compare=False)
-    what: str = field(default="", compare=False)
-    misplaced: bool | None = False
-
     mark: ClassVar[Mark] = Mark.SHARED
-    compared: ClassVar[tuple[str, ...]] = ("misplaced",)
-    fixed: ClassVar[frozenset[str]] = frozenset()
-    claims: ClassVar[tuple[Key, ...]] = ()
-    external: ClassVar[bool] = False
     stage: ClassVar[Stage] = Stage.CLOSES
-
-    @property
-    def key(self) -> Key:
-        """``rule/filter/FORWARD/#HASH``."""
-        return rule_key(self)
-
-    @property
-    def parents(self) -> tuple[Key, ...]:
-        """Its chain, if that is ours; the kernel's always are there."""
-        return (chain_key(self.family, self.table, self.chain),)
-
-    @property
-    def requires(self) -> tuple[Key, ...]:
-        """The chain that it jumps to."""
-        return _target(self)
 
 
 AnyRule = FirewallRule | FirewallJump
-
-
-def rule_key(rule: AnyRule) -> Key:
-    """Key of a rule."""
-    label = table_label(rule.family, rule.table)
-    return Key("rule", HOST, f"{label}/{rule.chain}/{rule.identity}")
 
 
 def stage_of_text(text: str) -> Stage:
     """Tell a wall from a way in by where it sends a packet: what drops or returns is a wall."""
     opens = ("-j ACCEPT", "-j DNAT")
     return Stage.OPENS if any(target in text for target in opens) else Stage.CLOSES
-
-
-def _target(rule: AnyRule) -> tuple[Key, ...]:
-    _, found, target = rule.text.partition("-j RC-")
-    if not found:
-        return ()
-    return (chain_key(rule.family, rule.table, f"RC-{target.split(' ', 1)[0]}"),)
 
 
 @lru_cache(maxsize=1 << 17)  # every pass asks for the same rules, some of them several times
