@@ -6,8 +6,8 @@ from pathlib import Path
 
 import rich_click as click
 
+from reconciler.agent.changes_json import render_errors
 from reconciler.cli import exit_codes, options
-from reconciler.cli.changes_json import render_errors
 from reconciler.cli.output import report_errors
 from reconciler.cli.session import Options, open_session
 from reconciler.core.guard import Limit, LimitError, parse_limit

@@ -8,8 +8,7 @@ from itertools import groupby
 
 import rich_click as click
 
-from reconciler.agent.reconcile import Preview
-from reconciler.cli.changes_json import (
+from reconciler.agent.changes_json import (
     CENTISECONDS,
     SourceOf,
     differences,
@@ -17,6 +16,7 @@ from reconciler.cli.changes_json import (
     plain,
     summarize,
 )
+from reconciler.agent.reconcile import Preview
 from reconciler.core.diff import Action, Change, Difference
 from reconciler.core.object import KernelObject
 from reconciler.formats.iptables_mark import without_mark

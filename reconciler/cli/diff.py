@@ -6,9 +6,9 @@ from pathlib import Path
 
 import rich_click as click
 
+from reconciler.agent.changes_json import render_errors
 from reconciler.agent.reconcile import Preview
 from reconciler.cli import exit_codes, options
-from reconciler.cli.changes_json import render_errors
 from reconciler.cli.commands_text import render_commands
 from reconciler.cli.output import print_warnings, report_errors
 from reconciler.cli.session import Options, Session, open_session

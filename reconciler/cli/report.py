@@ -9,8 +9,8 @@ from typing import Any
 
 import rich_click as click
 
+from reconciler.agent.changes_json import SourceOf, in_order, render_json
 from reconciler.agent.reconcile import Report
-from reconciler.cli.changes_json import SourceOf, in_order, render_json
 from reconciler.cli.changes_text import in_sync_line, render_text, render_withheld
 from reconciler.core.diff import Action, Change
 from reconciler.core.execute import Outcome

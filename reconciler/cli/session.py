@@ -10,9 +10,9 @@ from typing import cast
 
 import rich_click as click
 
+from reconciler.agent.changes_json import render_json
 from reconciler.agent.reconcile import Preview, Report, preview, reconcile
 from reconciler.agent.source import Loaded, load
-from reconciler.cli.changes_json import render_json
 from reconciler.cli.changes_text import closing_line, render_text, render_withheld
 from reconciler.cli.output import print_json, print_warnings
 from reconciler.cli.progress import Progress

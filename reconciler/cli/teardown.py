@@ -9,9 +9,9 @@ from typing import Any
 
 import rich_click as click
 
+from reconciler.agent.changes_json import render_errors
 from reconciler.agent.reconcile import Report, reconcile
 from reconciler.cli import exit_codes, options
-from reconciler.cli.changes_json import render_errors
 from reconciler.cli.output import print_json, report_errors
 from reconciler.cli.report import print_report, render_report
 from reconciler.core.policy import Policy

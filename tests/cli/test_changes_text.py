@@ -5,8 +5,8 @@ from ipaddress import ip_interface
 import click
 import pytest
 
+from reconciler.agent.changes_json import differences, in_order, plain
 from reconciler.agent.reconcile import Preview
-from reconciler.cli.changes_json import differences, in_order, plain
 from reconciler.cli.changes_text import closing_line, render_change, render_text, render_withheld
 from reconciler.core.diff import Action, Change, Difference
 from reconciler.core.object import Key, Owner

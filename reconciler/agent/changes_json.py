@@ -39,7 +39,7 @@ def render_json(
         "version": VERSION,
         "inSync": preview.in_sync,
         "summary": summarize(preview.changes, preview.unchanged),
-        "changes": [_change(change, source_of) for change in in_order(preview.changes)],
+        "changes": [render_change(change, source_of) for change in in_order(preview.changes)],
         "warnings": list(warnings),
         "errors": list(errors),
     }
@@ -89,7 +89,8 @@ def _natural(text: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (0, part) for part in parts]
 
 
-def _change(change: Change, source_of: SourceOf) -> dict[str, Any]:
+def render_change(change: Change, source_of: SourceOf) -> dict[str, Any]:
+    """One change: what happens to which object, whose it is, where it is declared, and why."""
     return {
         "action": change.action.value,
         "object": str(change.key),
