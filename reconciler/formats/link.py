@@ -280,6 +280,12 @@ def dump_links(*, kind: str = "", master: int = 0) -> Request:
     return Request(RTM_GETLINK, NLM_F_DUMP, body)
 
 
+def get_link_at(ifindex: int) -> Request:
+    """One device by its index; the answer is one link message, or ENODEV."""
+    mask = render_u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS)
+    return Request(RTM_GETLINK, 0, IFINFO.pack(AF_UNSPEC, 0, ifindex, 0, 0) + mask)
+
+
 def get_link(name: str) -> Request:
     """One device by its name or alternative name; the answer is one link message, or ENODEV."""
     # An alternative name may be longer than the 15 bytes that the first attribute takes.

@@ -156,12 +156,15 @@ class RouteSpec:
     type: int = RTN_UNICAST
 
 
-def dump_routes(*, family: int = AF_UNSPEC, table: int = 0, protocol: int = 0) -> Request:
-    """All routes, or of one family, table or protocol; the kernel filters.
+def dump_routes(
+    *, family: int = AF_UNSPEC, table: int = 0, protocol: int = 0, oif: int = 0
+) -> Request:
+    """All routes, or of one family, table, protocol or device (by index); the kernel filters.
 
     With a table but without a family, a kernel answers ENOENT where one family lacks that table.
     """
     attributes = render_u32(RTA_TABLE, table) if table else b""
+    attributes += render_u32(RTA_OIF, oif) if oif else b""
     body = _ROUTE.pack(family, 0, 0, 0, 0, protocol, 0, 0, 0) + attributes
     return Request(RTM_GETROUTE, NLM_F_DUMP, body)
 

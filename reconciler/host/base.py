@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Protocol
 
 from reconciler.core.execute import Outcome
@@ -53,11 +53,47 @@ class Interest:
         return self.sysctls.get(netns, ())
 
 
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What of a host is to be looked at again; the rest is as it was seen last."""
+
+    everything: bool = False
+    host: bool = False
+    """All devices of the host's own namespace."""
+    devices: frozenset[int] = frozenset()
+    """Devices of the host's own namespace, by index."""
+    names: frozenset[str] = frozenset()
+    """The same, by name."""
+    spaces: bool = False
+    """Which namespaces there are."""
+    namespaces: frozenset[str] = frozenset()
+    """Namespaces to look into, by name or path."""
+    sysctls: frozenset[str] = frozenset()
+    """Namespaces of which to read the parameters that somebody wants."""
+    families: frozenset[int] = frozenset()
+    """IPv4, IPv6: whose rules to read."""
+    folders: frozenset[str] = frozenset()
+    """Folders of names, by path."""
+    all_folders: bool = False
+    listeners: bool = False
+
+    def __or__(self, other: Scope) -> Scope:
+        """Both."""
+        return Scope(*(getattr(self, f.name) | getattr(other, f.name) for f in fields(self)))
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to look at."""
+        return any(getattr(self, f.name) for f in fields(self))
+
+
+EVERYTHING = Scope(everything=True)
+
+
 class Host(Protocol):
     """A kernel that can be looked at and changed."""
 
-    def observe(self, interest: Interest = Interest()) -> State:
-        """Read everything; changes nothing."""
+    def observe(self, interest: Interest = Interest(), scope: Scope = EVERYTHING) -> State:
+        """Read what *scope* names; changes nothing."""
 
     def execute(self, plan: Plan) -> Iterator[Outcome]:
         """Carry out *plan*; a refusal is an outcome, not an exception."""

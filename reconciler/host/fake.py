@@ -13,7 +13,7 @@ from reconciler.core.execute import Outcome, execute
 from reconciler.core.object import KernelObject, Key, Mark, Owner
 from reconciler.core.plan import Operation, Plan, Verb
 from reconciler.core.state import State
-from reconciler.host.base import Interest
+from reconciler.host.base import EVERYTHING, Interest, Scope
 from reconciler.host.fake_defaults import complete
 from reconciler.host.fake_refusals import (
     MIN_IPV6_MTU,
@@ -70,7 +70,7 @@ class FakeHost:
         if owner is not None and item.mark is not Mark.NONE:
             self.owners[item.key] = owner
 
-    def observe(self, interest: Interest = Interest()) -> State:
+    def observe(self, interest: Interest = Interest(), scope: Scope = EVERYTHING) -> State:
         """Copy what is there."""
         hidden = {
             key

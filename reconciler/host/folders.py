@@ -25,22 +25,42 @@ _HOSTS_RESOLVERS = ("/etc/resolv.conf", "/run/systemd/resolve/resolv.conf")
 """The host's own, and the one behind it where the first only names the local stub resolver."""
 
 
-def read_folders() -> Iterator[FolderDump]:
-    """Read all folders under /etc/netns, whoever made them, and marks without a folder."""
+def list_folders() -> list[str]:
+    """Name all folders under /etc/netns, whoever made them, and marks without a folder."""
     try:
         with os.scandir(NETNS_NAMES) as entries:
-            found = sorted(entries, key=lambda entry: entry.name)
+            found = list(entries)
     except (FileNotFoundError, NotADirectoryError):
-        return
+        return []
     marked = {
         f"{NETNS_NAMES}/{entry.name[1 : -len(MARKER_SUFFIX)]}"
         for entry in found
         if entry.name.startswith(".") and entry.name.endswith(MARKER_SUFFIX)
     }
     folders = {entry.path for entry in found if entry.is_dir(follow_symlinks=False)}
-    for path in sorted(marked | folders):
-        files = {name: file for name in NAMES if (file := _read_file(path, name)) is not None}
-        yield FolderDump(path, _read_text(marker_path(path)) if path in marked else None, files)
+    return sorted(marked | folders)
+
+
+def read_folder(path: str) -> FolderDump | None:
+    """Read a folder of names and its mark; None where there is neither."""
+    mark = _read_text(marker_path(path))
+    files = {name: file for name in NAMES if (file := _read_file(path, name)) is not None}
+    if mark is None and not files and not os.path.isdir(path):  # noqa: PTH112 - one system call
+        return None
+    return FolderDump(path, mark, files)
+
+
+def folder_stamp(path: str) -> tuple[tuple[int, int, int] | None, ...]:
+    """Say in numbers when what a folder holds was written last: equal, and nobody has since."""
+    return tuple(map(_stamp, (marker_path(path), *(f"{path}/{name}" for name in NAMES))))
+
+
+def _stamp(path: str) -> tuple[int, int, int] | None:
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return found.st_ino, found.st_ctime_ns, found.st_size
 
 
 def read_resolvers() -> Iterator[FolderDump]:

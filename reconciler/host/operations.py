@@ -41,8 +41,8 @@ from reconciler.objects.address import (
     render_address,
     render_address_removal,
 )
+from reconciler.objects.dumps import LOOPBACK
 from reconciler.objects.marks import render_mark
-from reconciler.objects.observed import LOOPBACK
 from reconciler.objects.route import render_route, render_route_removal
 
 

@@ -18,7 +18,7 @@ from reconciler.core.object import KernelObject, Owner
 from reconciler.core.plan import Plan
 from reconciler.core.state import State, StateConflictError
 from reconciler.errors import HostError
-from reconciler.host.base import Interest
+from reconciler.host.base import EVERYTHING, Interest, Scope
 from reconciler.objects import Sysctl
 from reconciler.objects.marks import UNKNOWN, group_number
 from reconciler.objects.serial import SerialError, from_dict, to_dict
@@ -56,7 +56,7 @@ class RecordedHost:
         except _MALFORMED as error:
             raise HostError(f"{path}: not a snapshot: {error}") from error
 
-    def observe(self, interest: Interest = Interest()) -> State:
+    def observe(self, interest: Interest = Interest(), scope: Scope = EVERYTHING) -> State:
         """Give what was recorded."""
         return self.state
 

@@ -46,14 +46,16 @@ def parse_firewall(family: int, ruleset: Ruleset, set_name: str) -> Iterator[Ent
                 owner = None if taken else _chain(name, alone, set_name)
                 yield FirewallChain(family, table.name, name), owner
     seen: Counter[tuple[str, str, str]] = Counter()
+    length: Counter[tuple[str, str]] = Counter()
     for (table_name, rule, mark), first in zip(marked, _standing_first(marked), strict=True):
         if rule.chain.startswith(PREFIX) or mark is not None:
             place = (table_name, rule.chain, identity(rule))
             seen[place] += 1
+            length[place[:2]] += 1
             for item, owner in _rule(family, table_name, rule, mark, alone, set_name):
                 # The second of two that are alike is one too many, whoever loaded a copy.
                 again = f"{item.identity}~{seen[place]}" if seen[place] > 1 else item.identity
-                order = (sum(seen.values()),)
+                order = (length[place[:2]],)
                 kernels = not rule.chain.startswith(PREFIX)
                 misplaced = kernels and not first
                 yield (

@@ -17,7 +17,7 @@ from tests.kernel import facts
 from tests.kernel.manifests import DUAL, bridge, container, link
 from tests.kernel.passes import converge, describe, diff
 from tests.kernel.worlds import QUIET
-from tests.world import REMOTE, Host, make_namespace
+from tests.world import REMOTE, Host, make_namespace, wait_until
 
 SITE = (
     bridge(f"{DUAL}, {QUIET}, ports: [up0]")
@@ -100,8 +100,15 @@ def _set_alias(host: Host) -> None:
     host.run("ip", "link", "set", "br0", "alias", "reconciler default Bridge/old")
 
 
+def delete_namespace(host: Host, name: str) -> None:
+    """Delete a namespace, and wait for its devices: the kernel cleans up in the background."""
+    device = facts.peer("eth0", host.netns(name))["ifname"]
+    host.delete_netns(name)
+    wait_until(lambda: device not in facts.links())
+
+
 DRIFTS: dict[str, tuple[Callable[[Host], object], str]] = {
-    "a namespace": (lambda host: host.delete_netns("c2"), "netns/c2"),
+    "a namespace": (lambda host: delete_namespace(host, "c2"), "netns/c2"),
     "a bridge": (lambda host: host.ip("link del br0"), "device/br0"),
     "a bridge's setting": (lambda host: host.ip("link set br0 type bridge ageing_time 77"),
                            "device/br0"),

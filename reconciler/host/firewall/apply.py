@@ -13,6 +13,7 @@ from reconciler.formats.iptables import Ruleset, parse
 from reconciler.formats.iptables_restore import Culprit
 from reconciler.host.firewall.backend import detect_backends
 from reconciler.host.firewall.edit import Line, make_target, plan_edits
+from reconciler.host.firewall.generation import read_generation
 from reconciler.host.firewall.programs import Backend, Family, Programs
 from reconciler.host.firewall.restore import Status, restore
 from reconciler.host.firewall.save import Saved, save
@@ -33,6 +34,7 @@ class HostFirewall:
         self._set_name = set_name
         self._programs = Programs(counters)
         self._backends: dict[Family, Backend | None] = {}
+        self._seen: dict[Family, int | None] = {}
         self.split: dict[Family, Backend] = {}
         """Where our chains are although this host uses the other backend."""
 
@@ -47,10 +49,26 @@ class HostFirewall:
             PrivilegeError: Without CAP_NET_ADMIN.
         """
         for family in FAMILIES:
-            backend = self._backend(family, needed=needed)
-            if backend is not None:
-                ruleset = parse(save(self._programs, family, backend).text)
-                yield from parse_firewall(family, ruleset, self._set_name)
+            yield from self.observe_family(family, needed=needed)
+
+    def observe_family(
+        self, family: Family, *, needed: bool
+    ) -> Iterator[tuple[KernelObject, Owner | None]]:
+        """Read what is ours in one family; errors as with `observe`."""
+        backend = self._backend(family, needed=needed)
+        if backend is not None:
+            saved = save(self._programs, family, backend)
+            self._seen[family] = saved.generation if saved.settled else None
+            yield from parse_firewall(family, parse(saved.text), self._set_name)
+
+    def unchanged(self, family: Family) -> bool:
+        """Tell without a process whether rules are as they were read last; legacy cannot tell."""
+        seen = self._seen.get(family)
+        return seen is not None and seen == read_generation()
+
+    def watched(self, family: Family) -> bool:
+        """Tell whether the kernel says when rules change: nf_tables does, legacy does not."""
+        return self._backends.get(family) is not Backend.LEGACY
 
     def _backend(self, family: Family, *, needed: bool) -> Backend | None:
         if family not in self._backends:
