@@ -5,11 +5,12 @@ A dry run is the same code, stopped before `execute`: nothing below the command 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from reconciler.core.diff import Action, Change, diff
 from reconciler.core.execute import Outcome
+from reconciler.core.object import Key
 from reconciler.core.plan import Plan, make_plan
 from reconciler.core.policy import Decision, Policy, decide
 from reconciler.core.state import State
@@ -32,6 +33,7 @@ class Preview:
     desired: State
     observed: State
     decision: Decision
+    policy: Policy = Policy()
 
     @property
     def changes(self) -> tuple[Change, ...]:
@@ -76,10 +78,32 @@ def preview(host: Host, expand: Expand, policy: Policy, set_name: str) -> Previe
     """Look, and say what would be done."""
     interest = Interest.of(expand(State()))
     observed = host.observe(interest)
-    desired = expand(observed)
-    observed = find_misplaced(desired, follow_renames(desired, observed, set_name))
-    changes = diff(desired, observed, set_name)
-    return Preview(desired, observed, decide(changes, desired, observed, policy))
+    return compare_states(expand(observed), observed, policy, set_name)
+
+
+def compare_states(
+    desired: State,
+    observed: State,
+    policy: Policy,
+    set_name: str,
+    keys: Collection[Key] | None = None,
+) -> Preview:
+    """Say what a pass would do, given what is wanted and what is there.
+
+    Args:
+        desired: What is wanted.
+        observed: What is there.
+        policy: How far the pass may go.
+        set_name: Whose things are ours.
+        keys: Only what may differ at these, see `reconciler.agent.affected`; None for everything.
+    """
+    told = follow_renames(desired, observed, set_name, keys)
+    if told is not observed:
+        keys = None  # its keys are those of the wanted names
+    if keys is None or any(key.type == "rule" for key in keys):
+        told = find_misplaced(desired, told)
+    changes = diff(desired, told, set_name, keys)
+    return Preview(desired, told, decide(changes, desired, told, policy), policy)
 
 
 def reconcile(

@@ -6,20 +6,14 @@ from pathlib import Path
 
 import rich_click as click
 
+from reconciler.agent.applied import AppliedRecord
 from reconciler.agent.changes_json import render_errors
 from reconciler.cli import exit_codes, options
 from reconciler.cli.output import report_errors
 from reconciler.cli.session import Options, open_session
-from reconciler.core.guard import Limit, LimitError, parse_limit
+from reconciler.core.guard import Limit
 from reconciler.host.lock import host_lock
 from reconciler.host.privilege import require_admin
-
-
-def _limit(_: click.Context, __: click.Parameter, text: str | None) -> Limit | None:
-    try:
-        return None if text is None else parse_limit(text)
-    except LimitError as error:
-        raise click.BadParameter(str(error)) from None
 
 
 @click.command("apply")
@@ -28,14 +22,7 @@ def _limit(_: click.Context, __: click.Parameter, text: str | None) -> Limit | N
 @options.changing
 @options.allow_empty
 @options.output("text", "json")
-@click.option(
-    "--max-deletes",
-    metavar="N|P%",
-    envvar="RECONCILER_MAX_DELETES",
-    callback=_limit,
-    help="How many objects, or which share of what is ours, may be deleted.  "
-    "[default: half of it, or ten]",
-)
+@options.max_deletes
 @click.option(
     "--clean-backend",
     is_flag=True,
@@ -44,7 +31,7 @@ def _limit(_: click.Context, __: click.Parameter, text: str | None) -> Limit | N
     "(iptables-legacy or iptables-nft).",
 )
 @options.run_dir
-@options.state_dir
+@options.state_dir_used
 def command(
     paths: tuple[str, ...],
     set_name: str,
@@ -55,6 +42,7 @@ def command(
     max_deletes: Limit | None,
     clean_backend: bool,
     run_dir: Path,
+    state_dir: Path,
 ) -> int:
     """Converge this host to the manifests, look again, and report.
 
@@ -69,5 +57,7 @@ def command(
                 if clean_backend:
                     session.clean_backends()
                 report = session.reconcile()
+                if report.converged:
+                    AppliedRecord(state_dir, set_name).remember(session.loaded)
             session.print_report(report, output)
     return exit_codes.OK if report.converged else exit_codes.FAILED

@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 import rich_click as click
 
+from reconciler.core.guard import Limit, LimitError, parse_limit
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 RUN_DIR = Path("/run/reconciler")
@@ -53,13 +55,30 @@ allow_empty = click.option(
     help="Declaring nothing is meant: what the set owns may go.",
 )
 
+
+def _limit(_: click.Context, __: click.Parameter, text: str | None) -> Limit | None:
+    try:
+        return None if text is None else parse_limit(text)
+    except LimitError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+max_deletes = click.option(
+    "--max-deletes",
+    metavar="N|P%",
+    envvar="RECONCILER_MAX_DELETES",
+    callback=_limit,
+    help="How many objects, or which share of what is ours, may be deleted.  "
+    "[default: half of it, or ten]",
+)
+
 run_dir = click.option(
     "--run-dir",
     type=click.Path(path_type=Path),
     default=RUN_DIR,
     show_default=True,
     envvar="RECONCILER_RUN_DIR",
-    help="Where the lock lies.",
+    help="Where the lock and the loop's socket lie.",
 )
 
 
@@ -94,6 +113,16 @@ def changing(function: F) -> F:
     return wrapped
 
 
+state_dir_used = click.option(
+    "--state-dir",
+    type=click.Path(path_type=Path),
+    default=STATE_DIR,
+    show_default=True,
+    envvar="RECONCILER_STATE_DIR",
+    help="Where the journal lies.",
+)
+
+
 def _unused(name: str, default: Path) -> Callable[[F], F]:
     return click.option(
         f"--{name}-dir",
@@ -106,7 +135,7 @@ def _unused(name: str, default: Path) -> Callable[[F], F]:
 
 
 state_dir = _unused("state", STATE_DIR)
-"""Where journal and history will lie; nothing is kept there yet."""
+"""Where the journal lies, for commands that do not look at it."""
 
 
 def places(function: F) -> F:

@@ -6,11 +6,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import cast
 
 import rich_click as click
 
 from reconciler.agent.changes_json import render_json
+from reconciler.agent.port_problems import explain_ports
 from reconciler.agent.reconcile import Preview, Report, preview, reconcile
 from reconciler.agent.source import Loaded, load
 from reconciler.cli.changes_text import closing_line, render_text, render_withheld
@@ -18,19 +18,15 @@ from reconciler.cli.output import print_json, print_warnings
 from reconciler.cli.progress import Progress
 from reconciler.cli.report import print_report, render_report
 from reconciler.core.guard import Limit, check_deletes, count_owned
-from reconciler.core.object import Owner
 from reconciler.core.policy import SHARED, Policy
 from reconciler.core.state import State
 from reconciler.errors import HostError, ReconcilerError
 from reconciler.host.base import Host
 from reconciler.host.linux import LinuxHost
-from reconciler.host.listeners import describe_process
 from reconciler.host.recorded import RecordedHost
-from reconciler.kinds.container import Container
 from reconciler.kinds.expand import expand_catalog
 from reconciler.kinds.inert import inert_fields
-from reconciler.kinds.port_conflicts import PortConflict, PortsInUseError
-from reconciler.manifest.model import Finding
+from reconciler.kinds.port_conflicts import PortsInUseError
 from reconciler.manifest.problem import ManifestErrors, Problem
 
 
@@ -102,25 +98,8 @@ class Session:
         try:
             yield
         except PortsInUseError as error:
-            raise ManifestErrors(map(self._port_problem, error.conflicts)) from None
-
-    def _port_problem(self, conflict: PortConflict) -> Problem:
-        resource = self.loaded.catalog.resources[f"Container/{conflict.container}"]
-        entries = enumerate(cast("Container", resource.spec).publish)
-        wanted = (conflict.port, conflict.protocol)
-        which = (n for n, ports in entries if wanted in {(p.host_port, p.protocol) for p in ports})
-        message = f"host port {conflict.port}/{conflict.protocol} is in use: {self._who(conflict)}"
-        finding = Finding(
-            ("publish", *which), message, "choose another host port, or free this one"
-        )
-        return self.loaded.catalog.problem(resource, finding)
-
-    def _who(self, conflict: PortConflict) -> str:
-        holder = conflict.holder
-        if isinstance(holder, Owner):
-            return f"{holder.resource} of set {holder.set} publishes it"
-        here = not isinstance(self.host, RecordedHost)
-        return f"{describe_process(holder.inode) if here else 'a process'} listens on it"
+            here = not isinstance(self.host, RecordedHost)
+            raise ManifestErrors(explain_ports(self.loaded.catalog, error, here=here)) from None
 
     def reconcile(self) -> Report:
         """Converge."""

@@ -7,6 +7,7 @@ made is not decided here but by `reconciler.core.policy`.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -55,11 +56,26 @@ class Change:
     """Observed objects of ours under another key that must go before this one can be made."""
 
 
-def diff(desired: State, observed: State, set_name: str = "default") -> tuple[Change, ...]:
-    """List the changes in key order. What is neither wanted nor ours is left alone."""
+def diff(
+    desired: State,
+    observed: State,
+    set_name: str = "default",
+    keys: Collection[Key] | None = None,
+) -> tuple[Change, ...]:
+    """List the changes in key order. What is neither wanted nor ours is left alone.
+
+    Args:
+        desired: What is wanted.
+        observed: What is there.
+        set_name: Whose things are ours.
+        keys: Only what may differ at these; None for everything.
+    """
     ours = {key for key, owner in observed.owners.items() if owner.set == set_name}
     compare = _Comparison(desired, observed, ours)
-    changes = (compare.at(key) for key in sorted(desired.objects.keys() | ours))
+    at: Iterable[Key] = desired.objects.keys() | ours
+    if keys is not None:
+        at = (key for key in keys if key in desired.objects or key in ours)
+    changes = (compare.at(key) for key in sorted(at))
     return tuple(change for change in changes if change is not None)
 
 

@@ -15,7 +15,11 @@ from reconciler.core.state import State
 
 
 def hold(
-    kept: dict[Key, Change], withheld: Iterable[Change], desired: State, observed: State
+    kept: dict[Key, Change],
+    withheld: Iterable[Change],
+    desired: State,
+    observed: State,
+    waiting: Container[Key] = (),
 ) -> None:
     """Turn changes that have to wait into blocked ones, each with its reason.
 
@@ -24,18 +28,27 @@ def hold(
         withheld: What the policy leaves undone.
         desired: What is wanted.
         observed: What is there.
+        waiting: What is tried again later; the rest of what is withheld is suspended.
     """
-    _hold_dependents(kept, withheld, desired)
+    _hold_dependents(kept, withheld, desired, waiting)
     _hold_contents(kept, observed)
     _hold_predecessors(kept)
     _hold_rules(kept, desired)
     _hold_needed(kept, observed)
 
 
-def _hold_dependents(kept: dict[Key, Change], withheld: Iterable[Change], desired: State) -> None:
+def _hold_dependents(
+    kept: dict[Key, Change],
+    withheld: Iterable[Change],
+    desired: State,
+    later: Container[Key],
+) -> None:
     """Block what needs something that will not be there."""
     held = {c.key: "which is blocked" for c in kept.values() if c.action is Action.BLOCKED}
-    held |= {c.key: f"and {c.owner} is suspended" for c in withheld if c.action is Action.CREATE}
+    for change in withheld:
+        if change.action is Action.CREATE:
+            why = "is tried again later" if change.key in later else f"{change.owner} is suspended"
+            held[change.key] = f"and {why}"
     if not held:
         return
     waiting = [c for c in kept.values() if c.after is not None and c.action is not Action.BLOCKED]

@@ -31,6 +31,8 @@ class Policy:
     """Leave what its mark says is to stay; a teardown does not."""
     suspended: frozenset[str] = frozenset()
     """Resources (``Kind/name``) that are left exactly as they are."""
+    waiting: frozenset[Key] = frozenset()
+    """Objects that are not to be tried yet, see `reconciler.core.retry`."""
     declared: frozenset[str] = frozenset()
     """Resources that are there to say what they want, so that no mark has to speak for them."""
 
@@ -57,13 +59,13 @@ def decide(
             kept[change.key] = _permitted(change, observed, policy)
     withheld += _needed_by(withheld, kept, observed)
     kept |= {c.key: c for c in _displaced(kept, observed)}
-    hold(kept, withheld, desired, observed)
+    hold(kept, withheld, desired, observed, policy.waiting)
     _add_consequences(kept, desired, observed)
     return Decision(tuple(kept[key] for key in sorted(kept)), tuple(withheld))
 
 
 def _withheld(change: Change, policy: Policy) -> bool:
-    if change.owner.resource in policy.suspended:
+    if change.owner.resource in policy.suspended or change.key in policy.waiting:
         return True
     return change.action is Action.DELETE and not policy.prune
 

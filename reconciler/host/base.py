@@ -86,7 +86,7 @@ class Scope:
         return any(getattr(self, f.name) for f in fields(self))
 
 
-EVERYTHING = Scope(everything=True)
+EVERYTHING, NOWHERE = Scope(everything=True), Scope()
 
 
 class Host(Protocol):

@@ -20,7 +20,7 @@ from reconciler.objects.file import NAMES, File, FolderDump
 from reconciler.objects.marks import parse_mark
 
 _CONTENT_MAX = 16 << 20  # bytes
-_FRESH = ".new"
+FRESH = ".new"
 _HOSTS_RESOLVERS = ("/etc/resolv.conf", "/run/systemd/resolve/resolv.conf")
 """The host's own, and the one behind it where the first only names the local stub resolver."""
 
@@ -120,12 +120,12 @@ def remove_folder(path: str) -> None:
     try:
         others = _others(path)
         for name in NAMES:
-            (folder / f"{name}{_FRESH}").unlink(missing_ok=True)  # of a run that was killed
+            (folder / f"{name}{FRESH}").unlink(missing_ok=True)  # of a run that was killed
             if name not in others:
                 (folder / name).unlink(missing_ok=True)
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
-        marker.with_name(f"{marker.name}{_FRESH}").unlink(missing_ok=True)
+        marker.with_name(f"{marker.name}{FRESH}").unlink(missing_ok=True)
         marker.unlink(missing_ok=True)
     except OSError as error:
         raise _refusal(path, error) from error
@@ -203,7 +203,7 @@ def _write_in_place(path: str, content: str) -> bool:
 
 def _replace(path: str, content: str) -> None:
     """Put a new file in place in one step. Nothing is synced: what a crash loses is made again."""
-    fresh = f"{path}{_FRESH}"
+    fresh = f"{path}{FRESH}"
     fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
     try:
         os.write(fd, content.encode("utf-8", "surrogateescape"))
@@ -213,7 +213,7 @@ def _replace(path: str, content: str) -> None:
 
 
 def _link(path: str, target: str) -> None:
-    fresh = f"{path}{_FRESH}"
+    fresh = f"{path}{FRESH}"
     Path(fresh).unlink(missing_ok=True)
     os.symlink(target, fresh)  # noqa: PTH211 - one system call
     os.rename(fresh, path)  # noqa: PTH104

@@ -14,6 +14,7 @@ from reconciler.formats.link import LinkMessage, get_link, parse_link
 from reconciler.formats.netlink import Request
 from reconciler.host.namespaces import inside, open_namespace, open_socket_in
 from reconciler.host.netlink_socket import NetlinkSocket
+from reconciler.host.recent import Recent
 from reconciler.host.refusal import explain
 
 OPEN_AT_ONCE = 8
@@ -67,6 +68,8 @@ class Kernel:
             counters: Where requests are counted, see NetlinkSocket; and "files", written ones.
         """
         self.counters: Counter[str] = Counter() if counters is None else counters
+        self.ports = Recent()
+        """Of our own sockets, by which our own changes are known among all others."""
         self._open: OrderedDict[str, OpenNamespace] = OrderedDict()
         self._indexes: dict[tuple[str, str], int] = {}
 
@@ -84,6 +87,7 @@ class Kernel:
             except BaseException:
                 os.close(fd)
                 raise
+            self.ports.add(sock.port)
             found = OpenNamespace(fd, sock)
         self._open[netns] = found
         if len(self._open) > OPEN_AT_ONCE:

@@ -14,8 +14,10 @@ from reconciler.host.announce import announce
 from reconciler.host.base import EVERYTHING, Interest, Scope
 from reconciler.host.conntrack import forget_flows
 from reconciler.host.firewall.apply import HostFirewall
+from reconciler.host.firewall.programs import Family
 from reconciler.host.kernel import Kernel, OperationError
 from reconciler.host.look import Look
+from reconciler.host.monitor import RECEIVE_BUFFER, Monitor
 from reconciler.host.operations import Operations
 from reconciler.objects.announcements import announcements
 from reconciler.objects.flows import find_stale_flows
@@ -80,6 +82,24 @@ class LinuxHost:
 
     def _forget_flows(self, operations: Sequence[Operation]) -> None:
         forget_flows(find_stale_flows(operations, self._seen), self.counters)
+
+    def watch(self, receive_buffer: int = RECEIVE_BUFFER) -> Monitor:
+        """Subscribe to what others change; the look that follows misses nothing.
+
+        Raises:
+            HostError: The kernel refused.
+        """
+        self.look.number_namespaces()
+        return Monitor(
+            self.look.name_of,
+            self._kernel.ports.__contains__,
+            self._firewall.started,
+            receive_buffer,
+        )
+
+    def watched(self, family: Family) -> bool:
+        """Tell whether the kernel says when rules of a family change."""
+        return self._firewall.watched(family)
 
     @property
     def warnings(self) -> list[str]:

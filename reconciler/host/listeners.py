@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+from reconciler.core.drift import Culprit
 from reconciler.errors import HostError
 from reconciler.formats.netlink import AF_INET, AF_INET6
 from reconciler.formats.sock_diag import (
@@ -46,6 +47,14 @@ def _read(diagnosis: NetlinkSocket, name: str, request: object) -> Iterator[List
 
 def describe_process(inode: int) -> str:
     """Say which process has a socket: its number and command; where nobody may know, only that."""
+    found = find_process(inode)
+    return (
+        "a process that we may not look at" if found is None else "process {} ({})".format(*found)
+    )
+
+
+def find_process(inode: int) -> tuple[int, str] | None:
+    """Find the process that has a socket: its number and name; None where nobody may know."""
     wanted = f"socket:[{inode}]"
     for process in Path("/proc").iterdir():
         if not process.name.isdigit():
@@ -53,8 +62,18 @@ def describe_process(inode: int) -> str:
         try:
             links = os.listdir(process / "fd")  # noqa: PTH208 - thousands of them
             if any(os.readlink(process / "fd" / link) == wanted for link in links):  # noqa: PTH115
-                command = (process / "comm").read_text().strip()
-                return f"process {process.name} ({command})"
+                return int(process.name), (process / "comm").read_text().strip()
         except OSError:
             continue  # it has ended, or is somebody else's
-    return "a process that we may not look at"
+    return None
+
+
+def find_culprit(port: int) -> Culprit | None:
+    """Find the process that has the rtnetlink socket with this port, while it lives."""
+    # Columns (net/netlink/af_netlink.c): sk Eth Pid Groups Rmem Wmem Dump Locks Drops Inode
+    for line in Path("/proc/thread-self/net/netlink").read_text().splitlines()[1:]:
+        words = line.split()
+        if words[1] == "0" and int(words[2]) == port:
+            found = find_process(int(words[9]))
+            return None if found is None else Culprit(*found)
+    return None

@@ -13,6 +13,7 @@ from reconciler.core.object import HOST
 from reconciler.core.state import State
 from reconciler.errors import HostError, PrivilegeError
 from reconciler.formats.address import dump_addresses, parse_address
+from reconciler.formats.events import assign_nsid, get_nsid, parse_nsid
 from reconciler.formats.link import dump_links, get_link, get_link_at, parse_link
 from reconciler.formats.netlink import Request
 from reconciler.formats.route import dump_routes, parse_route
@@ -52,6 +53,7 @@ class Look:
         self._answers: dict[str, int] = {}
         self._stamps: dict[str, object] = {}
         self._leftovers: frozenset[str] = frozenset()
+        self._numbers: dict[int, str] | None = None
 
     @property
     def state(self) -> State:
@@ -62,6 +64,14 @@ class Look:
     def observed(self) -> Observed:
         """The same, by its parts."""
         return self._observed
+
+    def number_namespaces(self) -> None:
+        """From now on, see to it that namespaces have numbers, by which their events are known."""
+        self._numbers = {}
+
+    def name_of(self, nsid: int) -> str | None:
+        """Name the namespace of a number; None if we know none."""
+        return (self._numbers or {}).get(nsid)
 
     def look(self, interest: Interest, scope: Scope) -> None:
         """Read what *scope* names.
@@ -120,6 +130,8 @@ class Look:
     def _forget(self, name: str) -> None:
         self._observed.drop_namespace(name)
         self._answers.pop(name, None)
+        for number in [n for n, known in (self._numbers or {}).items() if known == name]:
+            del (self._numbers or {})[number]
 
     def _look_into(self, name: str, interest: Interest) -> None:
         """Look into a namespace that may vanish at any moment."""
@@ -143,6 +155,7 @@ class Look:
             ours = lo is not None and parse_mark(lo.alias) is not None
         addresses = self._dump(space, dump_addresses()) if ours else []
         routes = self._dump(space, dump_routes()) if ours else []
+        self._number(name, space)
         answer = hash((ours, *links, b"", *addresses, b"", *routes))
         if self._answers.get(name) == answer:
             return
@@ -160,6 +173,23 @@ class Look:
         self._observed.put_namespace(dump)
         # What a bucket lets pass is in no message of its device, so that it is read every time.
         self._answers[name] = 0 if buckets else answer
+
+    def _number(self, name: str, space: OpenNamespace) -> None:
+        """Learn the number of a namespace; one without a cable to the host has none yet.
+
+        The number is the kernel's own bookkeeping (ip-netns(8) shows it as an id), is given once in
+        the life of a namespace, and changes nothing in either.
+        """
+        if self._numbers is None or name == HOST:
+            return
+        here = self._kernel.at(HOST).socket
+        for _ in range(2):
+            (reply,) = here.request([get_nsid(space.fd)])
+            number = parse_nsid(reply.payloads[0]) if reply.payloads else None
+            if number is not None:
+                self._numbers[number] = name
+                return
+            here.request([assign_nsid(space.fd)])
 
     @staticmethod
     def _dump(space: OpenNamespace, request: Request) -> list[bytes]:

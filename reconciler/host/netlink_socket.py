@@ -78,7 +78,7 @@ class NetlinkSocket:
         self.counters: Counter[str] = Counter() if counters is None else counters
         self._socket = sock or open_socket()
         self._socket.bind((0, 0))
-        self._port = self._socket.getsockname()[0]
+        self._port: int = self._socket.getsockname()[0]
         self._sequence = 0
         self._read_bytes = _READ_BYTES
         self._lost = False
@@ -94,6 +94,11 @@ class NetlinkSocket:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @property
+    def port(self) -> int:
+        """Its number, which the kernel puts into the events of what it asks for."""
+        return self._port
 
     def close(self) -> None:
         """Give the descriptor back; it keeps the namespace alive."""

@@ -15,6 +15,7 @@ from reconciler.kinds.link_checks import check_link, check_link_spec, link_claim
 from reconciler.manifest.build import build_catalog
 from reconciler.manifest.catalog import Catalog
 from reconciler.manifest.kind import Kind
+from reconciler.manifest.parsed_file import ParseCache
 from reconciler.manifest.source_text import ManifestFile
 
 KINDS = (
@@ -25,13 +26,15 @@ KINDS = (
 )
 
 
-def parse_catalog(files: Iterable[ManifestFile]) -> Catalog:
+def parse_catalog(files: Iterable[ManifestFile], cache: ParseCache | None = None) -> Catalog:
     """Read and check manifests: all files of one revision, in any order.
+
+    With the cache of an earlier call, files that are as they were then are not parsed again.
 
     Raises:
         ManifestErrors: With every problem of every file.
     """
-    return build_catalog(files, KINDS)
+    return build_catalog(files, KINDS, cache)
 
 
 __all__ = [
@@ -42,5 +45,6 @@ __all__ = [
     "Container",
     "Link",
     "ManifestFile",
+    "ParseCache",
     "parse_catalog",
 ]

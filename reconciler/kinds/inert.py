@@ -50,10 +50,6 @@ INERT = (
     Inert("Check", "to", CHECKS),
 )
 
-_DRIFT = Finding(
-    ("annotations", "reconciler/drift"), "has no effect yet: nothing watches for drift"
-)
-
 
 def inert_fields(catalog: Catalog, inert: Iterable[Inert] = INERT) -> tuple[Problem, ...]:
     """What the manifests ask for and does not happen yet, in the order of the files."""
@@ -62,8 +58,6 @@ def inert_fields(catalog: Catalog, inert: Iterable[Inert] = INERT) -> tuple[Prob
         by_kind.setdefault(one.kind, []).append(one)
     problems: list[Problem] = []
     for resource in catalog:
-        if resource.drift is not None:
-            problems.append(catalog.problem(resource, _DRIFT, ("metadata",)))
         findings = _inert_in(resource, by_kind.get(resource.kind, ()))
         problems += (catalog.problem(resource, finding) for finding in findings)
     return tuple(problems)

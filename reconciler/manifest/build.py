@@ -6,28 +6,33 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from reconciler.manifest.catalog import Catalog
 from reconciler.manifest.claims import find_clashes
-from reconciler.manifest.document import read_file
 from reconciler.manifest.kind import Kind
 from reconciler.manifest.model import Finding
-from reconciler.manifest.parse import Parsed, parse_document
+from reconciler.manifest.parse import Parsed
+from reconciler.manifest.parsed_file import ParseCache
 from reconciler.manifest.problem import ManifestErrors, Problem
 from reconciler.manifest.source_text import ManifestFile
 from reconciler.manifest.words import quote
 
 
-def build_catalog(files: Iterable[ManifestFile], kinds: Sequence[Kind]) -> Catalog:
+def build_catalog(
+    files: Iterable[ManifestFile], kinds: Sequence[Kind], cache: ParseCache | None = None
+) -> Catalog:
     """Read, check and collect all resources, in the order of paths and lines.
+
+    Args:
+        files: All of one revision, in any order.
+        kinds: Those that may be declared.
+        cache: What is known of the files before; the result is the same with and without.
 
     Raises:
         ManifestErrors: With all that is wrong.
     """
     known = {kind.name: kind for kind in kinds}
-    readings = [read_file(file) for file in sorted(files, key=lambda file: file.path)]
-    parsed = [
-        parse_document(reading, document, known)
-        for reading in readings
-        for document in reading.documents
-    ]
+    ordered = sorted(files, key=lambda file: file.path)
+    parsed_files = (cache or ParseCache()).parse(ordered, known)
+    readings = [one.reading for one in parsed_files]
+    parsed = [document for one in parsed_files for document in one.documents]
     unique, duplicates = _split_duplicates(parsed)
     catalog = Catalog((one.resource for one in unique if one.resource), readings)
     problems = [problem for reading in readings for problem in reading.problems]

@@ -82,7 +82,7 @@ _LABELS = json_type.mapping("mapping of text to text", "", json_type.scalar("tex
 _ANNOTATIONS_SCHEMA = _LABELS | {
     "properties": {
         "reconciler/prune": {
-            "description": '`"false"` keeps it when its manifest goes away. No effect yet.',
+            "description": '`"false"` keeps it when its manifest goes away.',
             "enum": ["true", "false", True, False],
         },
         "reconciler/suspend": {
@@ -90,7 +90,7 @@ _ANNOTATIONS_SCHEMA = _LABELS | {
             "enum": ["true", "false", True, False],
         },
         "reconciler/drift": {
-            "description": "What the loop does about its drift. No effect yet.",
+            "description": "What the loop does about its drift, instead of what `run --drift` says.",
             "enum": ["heal", "report", "suspend"],
         },
     },

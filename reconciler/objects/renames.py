@@ -7,7 +7,7 @@ with all its addresses and routes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import fields, replace
 
 from reconciler.core.object import KernelObject, Key
@@ -19,10 +19,20 @@ Names = Mapping[tuple[str, str], str]
 """From namespace and name to the wanted name."""
 
 
-def follow_renames(desired: State, observed: State, set_name: str) -> State:
-    """Tell *observed* in the names of *desired*; what was renamed is in its `renamed`."""
-    moved = dict(_moved(desired, observed, set_name))
-    names = dict(_names(desired, observed, moved))
+def follow_renames(
+    desired: State, observed: State, set_name: str, keys: Collection[Key] | None = None
+) -> State:
+    """Tell *observed* in the names of *desired*; what was renamed is in its `renamed`.
+
+    Args:
+        desired: What is wanted.
+        observed: What is there.
+        set_name: Whose things are ours.
+        keys: Only what may differ at these; None for everything.
+    """
+    wanted, there = _devices(desired, keys), _devices(observed, keys)
+    moved = dict(_moved(wanted, there, desired, observed, set_name))
+    names = dict(_names(wanted, desired, observed, moved))
     if not names:
         return observed
     entries = []
@@ -42,25 +52,34 @@ def follow_renames(desired: State, observed: State, set_name: str) -> State:
     return replace(told_state, renamed=renamed, claims=claims)
 
 
-def _moved(desired: State, observed: State, set_name: str) -> Iterator[tuple[Key, Key]]:
+def _devices(state: State, keys: Collection[Key] | None) -> list[tuple[Key, BridgeDevice | Veth]]:
+    items: Iterable[tuple[Key, KernelObject]] = state.objects.items()
+    if keys is not None:
+        items = ((key, state.objects[key]) for key in sorted(keys) if key in state.objects)
+    return [(key, item) for key, item in items if isinstance(item, BridgeDevice | Veth)]
+
+
+def _moved(
+    wanted: Iterable[tuple[Key, BridgeDevice | Veth]],
+    there: Iterable[tuple[Key, BridgeDevice | Veth]],
+    desired: State,
+    observed: State,
+    set_name: str,
+) -> Iterator[tuple[Key, Key]]:
     """Pair what is missing with what is left over of the same resource, where there is one each."""
     missing: dict[object, list[Key]] = {}
-    for key, item in desired.objects.items():
-        if not isinstance(item, BridgeDevice | Veth) or item.external:
-            continue
-        if observed.resolve(key) is None:
+    for key, item in wanted:
+        if not item.external and observed.resolve(key) is None:
             missing.setdefault(_identity(item, str(desired.owners[key])), []).append(key)
     surplus: dict[object, list[Key]] = {}
-    for key, owner in observed.owners.items():
-        item = observed.objects[key]
-        if not isinstance(item, BridgeDevice | Veth) or owner.set != set_name:
-            continue
-        if key not in desired.objects:
+    for key, item in there if missing else ():
+        owner = observed.owners.get(key)
+        if owner is not None and owner.set == set_name and key not in desired.objects:
             surplus.setdefault(_identity(item, str(owner)), []).append(key)
-    for identity, wanted in missing.items():
-        there = surplus.get(identity, [])
-        if len(wanted) == len(there) == 1:
-            old, new = there[0], wanted[0]
+    for identity, lacking in missing.items():
+        left = surplus.get(identity, [])
+        if len(lacking) == len(left) == 1:
+            old, new = left[0], lacking[0]
             # A name that somebody else has is a matter for the policy, not for a rename.
             if {observed.resolve(c) for c in desired.objects[new].claims} <= {None, old}:
                 yield old, new
@@ -72,11 +91,14 @@ def _identity(item: BridgeDevice | Veth, owner: str) -> object:
 
 
 def _names(
-    desired: State, observed: State, moved: Mapping[Key, Key]
+    wanted: Iterable[tuple[Key, BridgeDevice | Veth]],
+    desired: State,
+    observed: State,
+    moved: Mapping[Key, Key],
 ) -> Iterator[tuple[tuple[str, str], str]]:
     for old, new in moved.items():
         yield (old.netns, old.name), new.name
-    pairs = [(key, key) for key in desired.objects if key in observed.objects]
+    pairs = [(key, key) for key, _ in wanted if key in observed.objects]
     for old, new in (*pairs, *moved.items()):
         yield from _peer_name(observed.objects[old], desired.objects[new], observed)
 

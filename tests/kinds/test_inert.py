@@ -40,12 +40,6 @@ def test_an_inert_field_is_reported_where_it_is_written():
     assert inert_fields(catalog_of(bridge(", icc: true")), [closed]) == ()
 
 
-def test_what_to_do_about_drift_is_reported_while_nothing_watches():
-    told = manifest("Container", "c", "{network: none}", "annotations: {reconciler/drift: report}")
-
-    assert warnings(told) == ['Container/c: metadata.annotations["reconciler/drift"]']
-
-
 def test_a_value_that_is_so_anyway_is_no_reason_to_warn():
     assert warnings(bridge(", icc: true, internal: false, hairpin: false, iptables: false")) == []
 

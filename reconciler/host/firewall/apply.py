@@ -89,6 +89,10 @@ class HostFirewall:
                 self.split[family] = backend
         return found.chosen
 
+    def started(self, pid: int) -> bool:
+        """Tell whether a process was one of ours, that is or was the writer of our rules."""
+        return pid in self._programs.pids
+
     def clean(self) -> list[str]:
         """Take our set's chains out of the backend that this host does not use; list refusals.
 

@@ -17,6 +17,7 @@ from enum import StrEnum
 from typing import Literal, NamedTuple
 
 from reconciler.errors import HostError, PrivilegeError
+from reconciler.host.recent import Recent
 
 Family = Literal[4, 6]
 """The version of IP: each has rules of its own."""
@@ -47,6 +48,8 @@ class Programs:
 
     counters: Counter[str] = field(default_factory=Counter)
     """"processes" were started, of which "writing processes" could change a rule."""
+    pids: Recent = field(default_factory=Recent)
+    """Of those that were started."""
 
     def find(self, family: Family, backend: Backend, action: str) -> str | None:
         """Find the path of a program; None where it is not installed.
@@ -85,6 +88,7 @@ class Programs:
             process = subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=pipe, env=environment)
         except OSError as error:
             raise HostError(f"{argv[0]}: {error.strerror}") from error
+        self.pids.add(process.pid)
         with process:
             try:
                 out, err = process.communicate(_encode(stdin), PATIENCE_SECONDS)
