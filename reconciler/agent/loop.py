@@ -258,6 +258,7 @@ class Loop:
             self._failed_until = time.monotonic() + FAILED_PAUSE
             return False
         finally:
+            self._passes.engine.host.rest()
             self._board.heartbeat = time.monotonic()
 
     def _take_signals(self) -> None:

@@ -121,6 +121,10 @@ class LinuxHost:
         except (HostError, OperationError):
             return None
 
+    def rest(self) -> None:
+        """Let go of all namespaces until they are needed again: a descriptor keeps one alive."""
+        self._kernel.forget()
+
     def close(self) -> None:
-        """Let go of all namespaces."""
+        """Let go of all namespaces, for good."""
         self._kernel.close()

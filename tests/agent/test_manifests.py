@@ -229,6 +229,16 @@ def test_problems_vanish_with_a_newer_good_revision(watched, manifests, clock):
     assert (watched.problems, watched.problems_since, watched.loaded) == ((), None, 2000.0)
 
 
+def test_the_same_problems_are_since_earlier_whatever_else_changes(watched, manifests, clock):
+    broken_file(manifests.folder)
+    watched.check()
+    clock.now = 2000.0
+    manifests.write("web2.yaml", container("web2"))
+    watched.check()
+
+    assert watched.problems_since == 1000.0
+
+
 def test_other_problems_are_since_later(watched, manifests, clock):
     broken_file(manifests.folder)
     watched.check()

@@ -118,11 +118,15 @@ def test_a_link_of_the_commit_that_leads_elsewhere_is_dirty(checkout):
 
 
 def test_what_is_changed_beside_the_manifests_does_not_matter(checkout):
+    (checkout / "manifests/.hidden.yaml").write_text("1")
+    (checkout / "outside.yaml").write_text("1")
+    head = commit(checkout)
     (checkout / "other.txt").write_text("2")
+    (checkout / "outside.yaml").unlink()
     (checkout / "manifests/README.md").write_text("2")
     (checkout / "manifests/.hidden.yaml").write_text("2")
 
-    assert revision_of(checkout / "manifests") == git(checkout, "rev-parse", "HEAD")
+    assert revision_of(checkout / "manifests") == head
 
 
 def test_a_worktree_behind_a_link_is_called_by_its_own_commit(checkout, tmp_path):

@@ -110,12 +110,15 @@ def test_what_is_gone_is_forgotten(site, old):
     assert len(cache._before) == len(cache.parsed._files) == 2
 
 
-def test_a_link_that_is_turned_to_another_file_is_another_file(site, old):
+def test_a_link_that_is_turned_to_another_file_is_another_file(site, old, opened):
     (site.folder / ".a").write_text(container("a"))
     (site.folder / ".b").write_text(container("b"))
     (site.folder / "link.yaml").symlink_to(".a")
     cache = FileCache()
     assert "Container/a" in again(site, cache).catalog.resources
+    opened.clear()
+    again(site, cache)
+    assert opened == []
 
     (site.folder / "link.yaml").unlink()
     (site.folder / "link.yaml").symlink_to(".b")
@@ -173,7 +176,7 @@ CONTENTS = [
     "- a list\n",
     "{apiVersion: reconciler/v1, kind: Brigde, metadata: {name: x}}",
     "apiVersion: reconciler/v1\nkind: Check\nmetadata: {name: x}\n"
-     "spec: {from: outside, to: 'one:80/tcp'}\n",
+    "spec: {from: outside, to: 'one:80/tcp'}\n",
 ]
 NAMES = [f"{letter}.yaml" for letter in "abcd"]
 
