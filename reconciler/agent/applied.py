@@ -17,6 +17,7 @@ from pathlib import Path
 
 from reconciler.agent.source import Loaded
 from reconciler.manifest.catalog import Catalog
+from reconciler.manifest.model import Spec
 from reconciler.manifest.resource import Resource
 
 
@@ -31,7 +32,8 @@ class Applied:
 
     def changed(self, catalog: Catalog) -> frozenset[str]:
         """Name the resources that are not as they were applied, those that are gone included."""
-        now = {resource.id: _digest(resource) for resource in catalog}
+        known = digests(catalog, {})
+        now = {resource.id: _digest(resource, known) for resource in catalog}
         ids = now.keys() | self.resources.keys()
         return frozenset(one for one in ids if now.get(one) != self.resources.get(one))
 
@@ -41,6 +43,7 @@ class AppliedRecord:
 
     def __init__(self, state_dir: Path, set_name: str) -> None:
         self._path = state_dir / "applied" / f"{set_name}.json"
+        self._known: dict[int, tuple[Spec, str]] = {}
 
     def read(self) -> Applied | None:
         """What is noted; None where nothing is, or nothing that can be read."""
@@ -60,7 +63,8 @@ class AppliedRecord:
         """Note that it is in force now; where that cannot be kept, it is not."""
         if self.is_applied(loaded):
             return
-        resources = {resource.id: _digest(resource) for resource in loaded.catalog}
+        self._known = digests(loaded.catalog, self._known)
+        resources = {one.id: _digest(one, self._known) for one in loaded.catalog}
         if not loaded.whole and (known := self.read()) is not None:
             resources = {**known.resources, **resources}
         record = {"revision": loaded.revision if loaded.whole else "", "resources": resources}
@@ -79,6 +83,18 @@ class AppliedRecord:
             self._path.unlink(missing_ok=True)
 
 
-def _digest(resource: Resource) -> str:
-    said = (resource.prune, resource.suspended, resource.spec)
-    return sha256(repr(said).encode()).hexdigest()[:16]
+def digests(catalog: Catalog, known: Mapping[int, tuple[Spec, str]]) -> dict[int, tuple[Spec, str]]:
+    """Digest every spec, by its identity; those that are known already are not read again."""
+    found = {}
+    for resource in catalog:
+        spec = resource.spec
+        before = known.get(id(spec))
+        if before is None or before[0] is not spec:
+            before = spec, sha256(repr(spec).encode()).hexdigest()[:16]
+        found[id(spec)] = before
+    return found
+
+
+def _digest(resource: Resource, known: Mapping[int, tuple[Spec, str]]) -> str:
+    words = (" keep" * (not resource.prune), " suspended" * resource.suspended)
+    return known[id(resource.spec)][1] + "".join(words)

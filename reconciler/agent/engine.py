@@ -52,6 +52,11 @@ class Engine:
             return False
         return self.loaded.whole if self._prune is None else self._prune
 
+    @property
+    def changed(self) -> bool:
+        """Whether anything was seen, or is wanted, that was not compared yet."""
+        return bool(self._changed) or self._compare_all
+
     def look(self, scope: Scope = EVERYTHING) -> bool:
         """Look at a scope, and say whether anything there is not as it was.
 

@@ -10,8 +10,7 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -31,7 +30,7 @@ from reconciler.core.diff import Action, Change
 from reconciler.core.drift import Culprit, FoundBy, Mode
 from reconciler.core.execute import Outcome
 from reconciler.core.guard import Limit, check_deletes, count_owned
-from reconciler.core.object import HOST, Key
+from reconciler.core.object import Key
 from reconciler.core.policy import SHARED, Policy
 from reconciler.core.retry import Retries
 from reconciler.errors import ReconcilerError
@@ -114,6 +113,9 @@ class Passes:
                 heard = self._monitor.read()
                 engine.look(scope_heard(heard))
                 trigger = replace(trigger, heard=heard)
+        if self._is_quiet(trigger):
+            self._reporter.pass_done(self._summary(trigger, started, clock), self._phases)
+            return self.in_sync
         before = self._before(trigger)
         if trigger.loaded is not None and not self._accept(trigger.loaded):
             trigger = replace(trigger, loaded=None)
@@ -125,18 +127,28 @@ class Passes:
             self._drifts.owed |= set(differing(after)) - {d.change.key for d in self._drifts.drifts}
             self._remember(after)
         self._preview = after
-        failures = sum(outcome.error is not None for outcome in outcomes)
-        summary = PassSummary(
-            *(self._number, trigger.cause, started, time.perf_counter() - clock),
-            operations=len(outcomes) - sum(outcome.skipped for outcome in outcomes),
-            failures=failures,
-            revision=self.manifests.revision,
-        )
+        summary = self._summary(trigger, started, clock, outcomes)
         if outcomes or trigger.cause not in {"look", "drift"}:
             self._last_pass = summary
-        self._reporter.pass_done(summary, {**self._phases, "total": summary.seconds})
+        self._reporter.pass_done(summary, self._phases | {"total": summary.seconds})
         self.publish()
         return self.in_sync
+
+    def _is_quiet(self, trigger: Trigger) -> bool:
+        """Nothing is other than it was when it was compared last, and nothing is due."""
+        if self._preview is None or trigger.loaded is not None or self.engine.changed:
+            return False
+        return trigger.cause in {"look", "poll", "drift"}
+
+    def _summary(
+        self, trigger: Trigger, started: float, clock: float, outcomes: Sequence[Outcome] = ()
+    ) -> PassSummary:
+        return PassSummary(
+            *(self._number, trigger.cause, started, time.perf_counter() - clock),
+            operations=sum(not outcome.skipped for outcome in outcomes),
+            failures=sum(outcome.error is not None for outcome in outcomes),
+            revision=self.manifests.revision,
+        )
 
     @property
     def in_sync(self) -> bool:
@@ -162,7 +174,7 @@ class Passes:
         loaded, preview = self.engine.loaded, self._preview
         now = time.time()
         if loaded is not None and preview is not None:
-            found = judge(loaded.catalog, preview, self._drifts.drifts, self._failures)
+            found = judge(preview, self._drifts.drifts, self._failures)
             self._resources.update(loaded.catalog, found, now)
         in_sync = self.in_sync
         if in_sync:
@@ -185,7 +197,7 @@ class Passes:
             drift=self._drifts.drifts,
             last_pass=self._last_pass,
             last_success=self._last_success,
-            owned=self._owned(),
+            observed=self.engine.observed,
             warnings=tuple(
                 filter(None, (*self.engine.host.warnings, self._too_many, *self._inert))
             ),
@@ -306,7 +318,7 @@ class Passes:
         loaded = self.engine.loaded
         if loaded is None or len(working) < 10:
             return
-        found = judge(loaded.catalog, preview, self._drifts.drifts, {}, frozenset(working))
+        found = judge(preview, self._drifts.drifts, {}, frozenset(working))
         self._resources.update(loaded.catalog, found, time.time())
         ready = self._board.status.ready
         self._board.publish(replace(self._status(), in_sync=False, ready=ready))
@@ -329,12 +341,11 @@ class Passes:
 
     def _told(self, trigger: Trigger) -> Callable[[Change], tuple[FoundBy, Culprit | None]]:
         """Tell of a change how it came to be known, and who made it necessary."""
-        devices = self.engine.host.look.observed.devices(HOST)
-        indexes = {dump.link.name: index for index, dump in devices.items()}
+        look = self.engine.host.look.observed
 
         def answer(change: Change) -> tuple[FoundBy, Culprit | None]:
             items = [item for item in (change.before, change.after) if item is not None]
-            culprits = (culprit_of(item, trigger.heard, indexes) for item in items)
+            culprits = (culprit_of(item, trigger.heard, look.index) for item in items)
             culprit = next((found for found in culprits if found is not None), None)
             if trigger.cause == "start":
                 return FoundBy.START, culprit
@@ -355,11 +366,6 @@ class Passes:
         """Write down that this revision was applied, once all of it is."""
         if self.engine.loaded is not None and not differing(after) and not self._too_many:
             self._applied.remember(self.engine.loaded)
-
-    def _owned(self) -> Mapping[str, int]:
-        mine = self._settings.set_name
-        owners = self.engine.observed.owners
-        return Counter(key.type for key, owner in owners.items() if owner.set == mine)
 
     def _source_of(self, resource: str) -> str:
         loaded = self.engine.loaded

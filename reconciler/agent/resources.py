@@ -32,6 +32,7 @@ class ResourceBook:
     def __init__(self) -> None:
         self._known: dict[str, ResourceStatus] = {}
         self._all: tuple[ResourceStatus, ...] = ()
+        self._last: tuple[Catalog, Mapping[str, Found]] | None = None
 
     @property
     def all(self) -> tuple[ResourceStatus, ...]:
@@ -46,6 +47,9 @@ class ResourceBook:
             found: State and message by ``Kind/name``.
             now: Seconds since the epoch.
         """
+        if self._last is not None and self._last[0] is catalog and self._last[1] == found:
+            return
+        self._last = catalog, dict(found)
         known, changed = {}, len(catalog) != len(self._known)
         for resource in catalog:
             state, message = found.get(resource.id, _READY)
@@ -66,7 +70,6 @@ class ResourceBook:
 
 
 def judge(
-    catalog: Catalog,
     preview: Preview,
     drifts: Iterable[Drift],
     failures: Mapping[Key, str],
@@ -75,7 +78,6 @@ def judge(
     """Say of every resource that is not simply ready how it is, and why.
 
     Args:
-        catalog: All resources.
         preview: The last comparison.
         drifts: What is open.
         failures: What the kernel refused last, by object.
@@ -87,9 +89,8 @@ def judge(
         if _RANK[state] > _RANK[found.get(resource, _READY)[0]]:
             found[resource] = state, message
 
-    for resource in catalog:
-        if resource.suspended:
-            say(resource.id, ResourceState.SUSPENDED, "it is to be left as it is")
+    for resource in preview.policy.suspended:
+        say(resource, ResourceState.SUSPENDED, "it is to be left as it is")
     for key, change in differing(preview).items():
         say(change.owner.resource, *_of_change(key, change, failures, working))
     for drift in drifts:

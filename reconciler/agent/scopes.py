@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from reconciler.core.drift import Culprit
 from reconciler.core.object import HOST, KernelObject, Key
@@ -100,20 +100,19 @@ def told(item: KernelObject, heard: Heard) -> bool:
     ) or (heard.spaces and key.type not in SILENT)
 
 
-def culprit_of(item: KernelObject, heard: Heard, indexes: dict[str, int]) -> Culprit | None:
+def culprit_of(item: KernelObject, heard: Heard, index_of: Callable[[str], int]) -> Culprit | None:
     """Say who changed an object, as far as what was heard tells.
 
     Args:
         item: The object.
         heard: What the kernel told.
-        indexes: Of the host's devices, by name, as they were before and are now.
+        index_of: Gives the index of a device of the host by its name; 0 if it is not there.
     """
     if item.key.type in {"chain", "rule"}:
         return heard.families.get(family_of(item.key))
     for netns, name in devices_of(item):
         if netns == HOST:
-            index = indexes.get(name, 0)
-            found = heard.names.get(name) or heard.places.get((HOST, index))
+            found = heard.names.get(name) or heard.places.get((HOST, index_of(name)))
         else:
             found = heard.places.get((netns, 0))
         if found is not None:

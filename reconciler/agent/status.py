@@ -14,6 +14,7 @@ from typing import Any
 
 from reconciler.agent.changes_json import SourceOf, render_change
 from reconciler.core.drift import Drift, Mode
+from reconciler.core.state import State
 from reconciler.manifest.problem import Problem
 
 VERSION = 1
@@ -120,10 +121,16 @@ class Status:
     last_pass: PassSummary | None = None
     last_success: float | None = None
     """When a pass last ended in sync, in seconds since the epoch."""
-    owned: Mapping[str, int] = field(default_factory=dict)
-    """How many objects of each type are ours."""
+    observed: State = field(default=State(), compare=False, repr=False)
+    """What was seen last."""
     warnings: tuple[str, ...] = ()
     source_of: SourceOf = field(default=lambda _: "", compare=False, repr=False)
+
+    @property
+    def owned(self) -> Mapping[str, int]:
+        """How many objects of each type are ours; counted when somebody asks."""
+        mine = self.set_name
+        return Counter(k.type for k, owner in self.observed.owners.items() if owner.set == mine)
 
     def to_dict(self) -> dict[str, Any]:
         """Say it as JSON: what `reconciler status -o json` prints."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import logging
 import threading
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -70,6 +71,8 @@ class Watcher:
         logger = logging.getLogger("watchdog.observers")
         logger.setLevel(logging.WARNING)  # an overflow is only a warning
         logger.addHandler(self._overflow)
+        # What it warns of when a folder comes, or comes back: it watches that twice for a moment.
+        warnings.filterwarnings("ignore", "Callback with id", RuntimeWarning, r"watchdog\.")
         self._arm()
 
     def stop(self) -> None:

@@ -7,7 +7,7 @@ made is not decided here but by `reconciler.core.policy`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -70,20 +70,37 @@ def diff(
         set_name: Whose things are ours.
         keys: Only what may differ at these; None for everything.
     """
-    ours = {key for key, owner in observed.owners.items() if owner.set == set_name}
+    ours = _Ours(observed, set_name)
     compare = _Comparison(desired, observed, ours)
-    at: Iterable[Key] = desired.objects.keys() | ours
-    if keys is not None:
+    at: Iterable[Key]
+    if keys is None:
+        at = desired.objects.keys() | set(ours)
+    else:
         at = (key for key in keys if key in desired.objects or key in ours)
     changes = (compare.at(key) for key in sorted(at))
     return tuple(change for change in changes if change is not None)
 
 
 @dataclass(frozen=True, slots=True)
+class _Ours:
+    """The keys of a set's objects, looked up one by one: a few are asked for, of ten thousand."""
+
+    observed: State
+    set_name: str
+
+    def __contains__(self, key: object) -> bool:
+        owner = self.observed.owners.get(key)  # type: ignore[call-overload]
+        return owner is not None and owner.set == self.set_name
+
+    def __iter__(self) -> Iterator[Key]:
+        return (k for k, owner in self.observed.owners.items() if owner.set == self.set_name)
+
+
+@dataclass(frozen=True, slots=True)
 class _Comparison:
     desired: State
     observed: State
-    ours: set[Key]
+    ours: _Ours
 
     def at(self, key: Key) -> Change | None:
         before = self.observed.objects.get(key)

@@ -51,7 +51,9 @@ def decide(
     """Apply *policy* to the changes of a diff."""
     withheld = []
     kept: dict[Key, Change] = {}
-    staying = _staying(observed, policy) if policy.keep else set()
+    changes = tuple(changes)
+    deletes = any(change.action is Action.DELETE for change in changes)
+    staying = _staying(observed, policy) if policy.keep and deletes else set()
     for change in changes:
         if _withheld(change, policy) or _stays(change, staying):
             withheld.append(change)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import os
 from collections import Counter, OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from reconciler.core.object import HOST
 from reconciler.errors import HostError
 from reconciler.formats.link import LinkMessage, get_link, parse_link
 from reconciler.formats.netlink import Request
@@ -83,7 +85,8 @@ class Kernel:
         if found is None:
             fd = open_namespace(netns)
             try:
-                sock = NetlinkSocket(open_socket_in(fd), self.counters)
+                home = self._open[HOST].fd if HOST in self._open else None
+                sock = NetlinkSocket(open_socket_in(fd, home), self.counters)
             except BaseException:
                 os.close(fd)
                 raise
@@ -162,6 +165,17 @@ class Kernel:
         except OperationError:
             return None
 
+    @contextmanager
+    def inside(self, netns: str) -> Iterator[None]:
+        """Be in a namespace, and come back.
+
+        Raises:
+            HostError: It is not there, or may not be entered.
+        """
+        home = self.at(HOST).fd
+        with inside(self.at(netns).fd, home):
+            yield
+
     def write_sysctl(self, netns: str, name: str, value: str) -> None:
         """Set a kernel parameter in a namespace.
 
@@ -177,9 +191,13 @@ class Kernel:
         self.forget()
 
 
+_TO_PATH = str.maketrans("./", "/.")
+_SYSCTL_MAX = 1 << 16  # bytes; the longest are lists of ports
+
+
 def sysctl_path(name: str) -> Path:
     """Where the dotted *name* lies; a slash stands for a dot of a device's name (sysctl(8))."""
-    return Path("/proc/sys") / name.translate(str.maketrans("./", "/."))
+    return Path("/proc/sys") / name.translate(_TO_PATH)
 
 
 def write_sysctl(name: str, value: str) -> None:
@@ -197,7 +215,11 @@ def write_sysctl(name: str, value: str) -> None:
 def read_sysctl(name: str) -> str | None:
     """Read a parameter of the namespace that the calling thread is in; None if there is none."""
     try:
-        return " ".join(sysctl_path(name).read_text().split())
+        fd = os.open(f"/proc/sys/{name.translate(_TO_PATH)}", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return " ".join(os.read(fd, _SYSCTL_MAX).decode().split())
+        finally:
+            os.close(fd)
     except (FileNotFoundError, PermissionError):
         return None  # some can only be written (net.ipv4.route.flush)
     except OSError as error:

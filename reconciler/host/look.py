@@ -54,6 +54,7 @@ class Look:
         self._stamps: dict[str, object] = {}
         self._leftovers: frozenset[str] = frozenset()
         self._numbers: dict[int, str] | None = None
+        self._numbered: set[str] = set()
 
     @property
     def state(self) -> State:
@@ -83,6 +84,8 @@ class Look:
             PrivilegeError: A namespace may not be entered.
         """
         whole = scope.everything
+        if whole or scope.spaces:
+            self._numbered.clear()  # a name may belong to another namespace by now
         spaces = set(scope.namespaces)
         if whole or scope.spaces:
             known, there = self._observed.namespaces, self._list(interest)
@@ -91,12 +94,14 @@ class Look:
             self._look_into(HOST, interest)
         elif scope.devices or scope.names:
             self._look_at_devices(scope.devices, scope.names)
+        parameters = set(scope.sysctls) | ({HOST} if whole else set())
         for name in sorted(spaces):
             new = name not in self._observed.namespaces
             self._look_into(name, interest)
-            if whole or new:
+            if whole or new or name in parameters:
+                # At once, while its namespace is open.
                 self._read_parameters(name, interest)
-        for name in [HOST] if whole else sorted(scope.sysctls & self._observed.namespaces):
+        for name in sorted((parameters - spaces) & self._observed.namespaces):
             self._read_parameters(name, interest)
         self._look_at_folders(scope)
         for family in FAMILIES:
@@ -132,6 +137,7 @@ class Look:
         self._answers.pop(name, None)
         for number in [n for n, known in (self._numbers or {}).items() if known == name]:
             del (self._numbers or {})[number]
+        self._numbered.discard(name)
 
     def _look_into(self, name: str, interest: Interest) -> None:
         """Look into a namespace that may vanish at any moment."""
@@ -180,7 +186,7 @@ class Look:
         The number is the kernel's own bookkeeping (ip-netns(8) shows it as an id), is given once in
         the life of a namespace, and changes nothing in either.
         """
-        if self._numbers is None or name == HOST:
+        if self._numbers is None or name == HOST or name in self._numbered:
             return
         here = self._kernel.at(HOST).socket
         for _ in range(2):
@@ -188,6 +194,7 @@ class Look:
             number = parse_nsid(reply.payloads[0]) if reply.payloads else None
             if number is not None:
                 self._numbers[number] = name
+                self._numbered.add(name)
                 return
             here.request([assign_nsid(space.fd)])
 
@@ -223,7 +230,7 @@ class Look:
             self._observed.put_sysctls(name, {})
             return
         try:
-            with inside(self._kernel.at(name).fd):
+            with self._kernel.inside(name):
                 wanted = set(interest.sysctls_of(name))
                 if interest.everything:
                     wanted |= set(list_sysctls())

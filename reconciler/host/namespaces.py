@@ -31,13 +31,17 @@ _EX_SOFTWARE = 70  # sysexits.h
 
 
 @contextmanager
-def inside(fd: int) -> Iterator[None]:
+def inside(fd: int, home: int | None = None) -> Iterator[None]:
     """Be in the namespace of `fd`, and come back whatever happens.
+
+    Args:
+        fd: Where to be.
+        home: A descriptor of where the calling thread is now, if there is one already.
 
     Raises:
         HostError: It cannot be entered.
     """
-    with _coming_back() as stayed:
+    with _coming_back(home) as stayed:
         try:
             setns(fd)
         except OSError as error:
@@ -62,9 +66,9 @@ def inside_new_namespace() -> Iterator[None]:
         yield
 
 
-def open_socket_in(fd: int) -> socket.socket:
-    """An rtnetlink socket in the namespace of `fd`, where it stays."""
-    with inside(fd):
+def open_socket_in(fd: int, home: int | None = None) -> socket.socket:
+    """An rtnetlink socket in the namespace of `fd`, where it stays; *home* as with `inside`."""
+    with inside(fd, home):
         return open_socket()
 
 
@@ -113,12 +117,12 @@ def host_error(what: str, error: OSError) -> HostError:
 
 
 @contextmanager
-def _coming_back() -> Iterator[list[bool]]:
+def _coming_back(here: int | None = None) -> Iterator[list[bool]]:
     """Come back unless the list that is given says that we never left.
 
     Who may not enter a namespace may not enter its own either.
     """
-    home = os.open(HERE, os.O_RDONLY | os.O_CLOEXEC)
+    home = os.open(HERE, os.O_RDONLY | os.O_CLOEXEC) if here is None else here
     stayed: list[bool] = []
     try:
         yield stayed
@@ -128,7 +132,8 @@ def _coming_back() -> Iterator[list[bool]]:
                 setns(home)
         except BaseException:  # noqa: BLE001
             _die()
-        os.close(home)
+        if here is None:
+            os.close(home)
 
 
 def _die() -> NoReturn:

@@ -42,6 +42,9 @@ _FINAL = {NLMSG_ERROR, NLMSG_DONE}
 _PASSING = {errno.EBUSY, errno.EINTR, errno.EAGAIN, errno.ENOBUFS}  # worth another attempt
 _READ_BYTES = 64 << 10  # a dump comes in pieces of at most 32 KiB, one message may be longer
 
+# As plain numbers: the enum's operators take longer than the system call.
+_MSG_TRUNC, _MSG_DONTWAIT = int(socket.MSG_TRUNC), int(socket.MSG_DONTWAIT)
+
 T = TypeVar("T")
 
 # linux/rtnetlink.h: every object has four types in a row, one for each verb.
@@ -203,9 +206,7 @@ class NetlinkSocket:
         """The next datagram from the kernel, or None if none is queued; notices what got lost."""
         while True:
             try:
-                data, _, flags, sender = self._socket.recvmsg(
-                    self._read_bytes, 0, socket.MSG_DONTWAIT
-                )
+                data, _, flags, sender = self._socket.recvmsg(self._read_bytes, 0, _MSG_DONTWAIT)
             except BlockingIOError:
                 return None
             except OSError as error:
@@ -213,7 +214,7 @@ class NetlinkSocket:
                     raise HostError(f"netlink: {error.strerror}") from error
                 self._lost = True  # overrun; the socket itself goes on
                 continue
-            if flags & socket.MSG_TRUNC:
+            if flags & _MSG_TRUNC:
                 self._lost = True
                 self._read_bytes *= 2
             elif sender[0] == 0:  # the kernel's own port: another process can send here, too

@@ -58,7 +58,7 @@ def _added(plan: Plan, observed: State) -> Iterator[Announcement]:
     if not added:
         return
     made = _made_devices(plan)
-    known = {item.interface.ip for item in observed.objects.values() if isinstance(item, Address)}
+    known = {item.interface.ip for item in _addresses(observed)}
     for address in added:
         fresh = device_key(address.netns, address.device) in made
         if not fresh or address.interface.ip in known:
@@ -76,14 +76,19 @@ def _at_other_places(plan: Plan, observed: State) -> Iterator[Announcement]:
         return
     deleted = {o.key for o in plan.operations if o.verb is Verb.DELETE}
     held: dict[tuple[str, str], list[Address]] = {}
-    for item in observed.objects.values():
-        if isinstance(item, Address):
-            held.setdefault((item.netns, item.device), []).append(item)
+    for item in _addresses(observed):
+        held.setdefault((item.netns, item.device), []).append(item)
     for place in places:
         for address in held.get((place.netns, place.before), ()):
             now = Address(place.netns, place.now, address.interface)
             if now.key not in deleted:
                 yield Announcement(now.netns, now.device, now.interface)
+
+
+def _addresses(observed: State) -> Iterator[Address]:
+    for key, item in observed.objects.items():
+        if key.type == "address" and isinstance(item, Address):
+            yield item
 
 
 def _changed(operation: Operation) -> Iterator[_Place]:

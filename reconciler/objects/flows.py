@@ -108,28 +108,35 @@ def find_stale_flows(done: Iterable[Operation], observed: State = State()) -> St
     removed.update(_dying(dead, observed))
     ends = {address for netns, address in removed - added if netns != HOST}
     fresh = {way.entrance for way in new if way.protocol == _NUMBERS["udp"]}
+    taken = frozenset(fresh - {way.entrance for way in gone})
     return StaleFlows(
         frozenset(gone - new),
         frozenset(new),
         frozenset(ends),
-        frozenset(_local(observed)),
-        frozenset(fresh - {way.entrance for way in gone}),
+        frozenset(_local(observed) if taken else ()),
+        taken,
     )
 
 
 def _dying(dead: Collection[Key], observed: State) -> Iterator[Place]:
     """Give the addresses that go with their device or namespace."""
-    for item in observed.objects.values():
-        if isinstance(item, Address):
-            homes = {*netns_needs(item.netns), *map(observed.resolve, item.parents)}
-            if not homes.isdisjoint(dead):
-                yield item.netns, item.interface.ip
+    for item in _addresses(observed) if dead else ():
+        homes = {*netns_needs(item.netns), *map(observed.resolve, item.parents)}
+        if not homes.isdisjoint(dead):
+            yield item.netns, item.interface.ip
 
 
 def _local(observed: State) -> Iterator[IPAddress]:
-    for item in observed.objects.values():
-        if isinstance(item, Address) and item.netns == HOST:
+    for item in _addresses(observed):
+        if item.netns == HOST:
             yield item.interface.ip
+
+
+def _addresses(observed: State) -> Iterator[Address]:
+    """All addresses, found by their keys: of ten thousand objects most are something else."""
+    for key, item in observed.objects.items():
+        if key.type == "address" and isinstance(item, Address):
+            yield item
 
 
 def parse_translation(text: str) -> Translation | None:

@@ -57,6 +57,11 @@ class Observed:
         """The devices of a namespace by their index."""
         return self._devices.get(netns, {})
 
+    def index(self, name: str) -> int:
+        """The index of a device of the host; 0 if it is not there."""
+        found = (i for i, dump in self.devices(HOST).items() if dump.link.name == name)
+        return next(found, 0)
+
     def put_namespace(self, dump: NamespaceDump) -> None:
         """Take the answers of a whole namespace."""
         self._assembly.put(("namespace", dump.name), _namespace(dump))

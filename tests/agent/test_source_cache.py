@@ -175,8 +175,10 @@ CONTENTS = [
     "",
     "- a list\n",
     "{apiVersion: reconciler/v1, kind: Brigde, metadata: {name: x}}",
-    "apiVersion: reconciler/v1\nkind: Check\nmetadata: {name: x}\n"
-    "spec: {from: outside, to: 'one:80/tcp'}\n",
+    (
+        "apiVersion: reconciler/v1\nkind: Check\nmetadata: {name: x}\n"
+        "spec: {from: outside, to: 'one:80/tcp'}\n"
+    ),
 ]
 NAMES = [f"{letter}.yaml" for letter in "abcd"]
 

@@ -67,7 +67,9 @@ def heal_times(host: Host, daemon: Daemon, count: int) -> dict[str, list[float]]
         c.ip(f"addr del {address} dev eth0")
         found["address"].append(until(lambda c=c, a=address: a in facts.addresses("eth0", c)))
         c.ip("link del eth0")
-        found["device"].append(until(lambda c=c: "eth0" in facts.links(c) and "default" in c.ip("route")))
+        found["device"].append(
+            until(lambda c=c: "eth0" in facts.links(c) and "default" in c.ip("route"))
+        )
         time.sleep(0.3)
     for _ in range(4):  # of one rule: more would be taken for a fight
         host.run("iptables", "-F", "RC-OUT")
@@ -108,7 +110,9 @@ def measure(count: int) -> None:
             before, clock = cpu(pid), time.perf_counter()
             time.sleep(IDLE_SECONDS)
             used = (cpu(pid) - before) / (time.perf_counter() - clock)
-            print(f"  idle for {IDLE_SECONDS:.0f} s      {used * 100:.2f} % of one core, {memory(pid)} MiB")
+            print(
+                f"  idle for {IDLE_SECONDS:.0f} s      {used * 100:.2f} % of one core, {memory(pid)} MiB"
+            )
             for kind, times in heal_times(host, daemon, count).items():
                 print(f"  {kind + ' healed':20} {quantiles(times)}")
             print(f"  {'container added':20} {quantiles(add_times(host, daemon, count))}")
