@@ -29,6 +29,7 @@ from reconciler.core.drift import Mode
 from reconciler.core.guard import Limit
 from reconciler.host.linux import LinuxHost
 from reconciler.host.lock import host_lock
+from reconciler.host.monitor import RECEIVE_BUFFER
 from reconciler.host.names_watch import NamesWatch
 from reconciler.host.privilege import require_admin
 
@@ -75,6 +76,15 @@ from reconciler.host.privilege import require_admin
     help="How often to look at what the kernel does not tell of: rules of iptables-legacy, sysctls.",
 )
 @click.option(
+    "--receive-buffer",
+    type=click.IntRange(1, 1 << 30),
+    default=RECEIVE_BUFFER,
+    show_default=True,
+    metavar="BYTES",
+    envvar="RECONCILER_RECEIVE_BUFFER",
+    help="How much the kernel may have to tell before events are lost; then all is looked at again.",
+)
+@click.option(
     "--listen",
     metavar="HOST:PORT",
     default="",
@@ -109,6 +119,7 @@ def command(
     max_deletes: Limit | None,
     period: float,
     poll: float,
+    receive_buffer: int,
     listen: str,
     socket_group: str | None,
     log_format: str,
@@ -126,7 +137,7 @@ def command(
         stack.enter_context(host_lock(run_dir, "reconciler run"))
         host = LinuxHost(set_name)
         stack.callback(host.close)
-        monitor = host.watch()
+        monitor = host.watch(receive_buffer)
         stack.callback(monitor.close)
         wake = Wake(monitor.sockets)
         stack.callback(wake.close)

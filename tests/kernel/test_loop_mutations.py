@@ -54,7 +54,9 @@ def test_what_nobody_wants_is_managed_by_no_manifest(host: Host):
     prepare(host)
     host.manifests.write("network.yaml", NETWORK)
     wanted = diff(host).desired.objects.values()
-    fields = {(type(o).__name__, f) for o in wanted for f in o.compared if getattr(o, f) is not None}
+    fields = {
+        (type(o).__name__, f) for o in wanted for f in o.compared if getattr(o, f) is not None
+    }
     assert not fields & UNMANAGED
 
 
