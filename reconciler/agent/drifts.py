@@ -93,6 +93,7 @@ class DriftBook:
         """
         found = differing(preview)
         self.owed &= found.keys()
+        self._retries.tidy(moment.monotonic)
         new = []
         for key, change in found.items():
             known = self._open.get(key)

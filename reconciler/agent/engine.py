@@ -18,7 +18,7 @@ from reconciler.core.policy import Policy
 from reconciler.core.state import State
 from reconciler.host.base import EVERYTHING, Interest, Scope
 from reconciler.host.linux import LinuxHost
-from reconciler.kinds.expand import expand_catalog
+from reconciler.kinds.expand import Expander
 
 
 class Engine:
@@ -38,6 +38,7 @@ class Engine:
         self.desired = State()
         self.observed = State()
         self._prune = prune
+        self._expander = Expander(set_name)
         self._interest = Interest()
         self._affected = Affected(self.desired)
         self._changed: set[Key] = set()
@@ -76,17 +77,20 @@ class Engine:
                 was wanted before still is.
         """
         before = self.loaded, self.desired, self._interest
-        self.loaded = loaded
+        first, self.loaded = self.loaded is None, loaded
         try:
             desired = self._expand()
             if self._look_for(desired):
                 desired = self._expand()
         except BaseException:
             self.loaded, self.desired, self._interest = before
+            self._compare_all = True  # what has changed meanwhile was taken note of in part
             raise
         self.desired = desired
         self._affected = Affected(desired)
-        self._compare_all = True
+        changed = self._expander.take_changed()
+        self._changed |= changed or set()
+        self._compare_all |= first or changed is None
         self._policy = Policy(
             suspended=frozenset(r.id for r in loaded.catalog if r.suspended),
             declared=frozenset(loaded.catalog.resources),
@@ -121,7 +125,7 @@ class Engine:
             {**wanted.claims, **seen.claims},
         )
         partial = not self.prunes
-        return expand_catalog(self.loaded.catalog, told, self.set_name, partial=partial)
+        return self._expander.expand(self.loaded.catalog, told, partial=partial)
 
     def compare(self, policy: Policy) -> Preview:
         """Say what a pass would do now."""
@@ -132,10 +136,8 @@ class Engine:
         decision = found.decision
         self._standing = {change.key for change in (*decision.changes, *decision.withheld)}
         self._changed.clear()
-        self._compare_all = False
         # What is told in other names cannot be remembered by them.
-        if found.observed.renamed:
-            self._compare_all = True
+        self._compare_all = found.retold
         return found
 
     def policy(self, waiting: frozenset[Key] = frozenset(), *, prune: bool = True) -> Policy:

@@ -113,6 +113,7 @@ class Passes:
                 heard = self._monitor.read()
                 engine.look(scope_heard(heard))
                 trigger = replace(trigger, heard=heard)
+        self._retries.tidy(time.monotonic())
         if self._is_quiet(trigger):
             self._reporter.pass_done(self._summary(trigger, started, clock), self._phases)
             return self.in_sync
@@ -179,7 +180,8 @@ class Passes:
         in_sync = self.in_sync
         if in_sync:
             self._last_success = now
-        self._board.publish(replace(self._status(), in_sync=in_sync, ready=preview is not None))
+        ready = loaded is not None and preview is not None
+        self._board.publish(replace(self._status(), in_sync=in_sync, ready=ready))
 
     def _status(self) -> Status:
         problems = (*self.manifests.problems, *self._refusal)
@@ -231,7 +233,7 @@ class Passes:
             return False
         self.refused, self._refused_since, self._refusal, self._too_many = None, None, (), ""
         self._inert = tuple(one.render().splitlines()[0] for one in inert_fields(loaded.catalog))
-        self._retries.forgive(self.engine.desired.objects)
+        self._retries.forgive_all()
         self._reporter.source_of = self._source_of
         return True
 
@@ -261,7 +263,8 @@ class Passes:
             if change.owner.resource not in loaded.catalog.resources
             and not change.owner.resource.startswith(SHARED)
         ]
-        owned = count_owned(found.observed, self._settings.set_name)
+        deletes = any(change.action is Action.DELETE for change in undeclared)
+        owned = count_owned(found.observed, self._settings.set_name) if deletes else 0
         reason = check_deletes(undeclared, owned, self._settings.max_deletes)
         self._too_many = reason or ""
         if reason is None:

@@ -34,6 +34,8 @@ class Preview:
     observed: State
     decision: Decision
     policy: Policy = Policy()
+    retold: bool = False
+    """Something of `observed` is told by another name than the kernel's."""
 
     @property
     def changes(self) -> tuple[Change, ...]:
@@ -98,12 +100,13 @@ def compare_states(
         keys: Only what may differ at these, see `reconciler.agent.affected`; None for everything.
     """
     told = follow_renames(desired, observed, set_name, keys)
-    if told is not observed:
+    retold = told is not observed
+    if retold:
         keys = None  # its keys are those of the wanted names
     if keys is None or any(key.type == "rule" for key in keys):
         told = find_misplaced(desired, told)
     changes = diff(desired, told, set_name, keys)
-    return Preview(desired, told, decide(changes, desired, told, policy), policy)
+    return Preview(desired, told, decide(changes, desired, told, policy), policy, retold)
 
 
 def reconcile(

@@ -91,7 +91,9 @@ def judge(
 
     for resource in preview.policy.suspended:
         say(resource, ResourceState.SUSPENDED, "it is to be left as it is")
-    for key, change in differing(preview).items():
+    changes = differing(preview).items()
+    # What is in the way says more than what has to wait because of it.
+    for key, change in sorted(changes, key=lambda item: not item[1].in_the_way):
         say(change.owner.resource, *_of_change(key, change, failures, working))
     for drift in drifts:
         if (one := _of_drift(drift)) is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import (
     IPv4Address,
     IPv4Interface,
@@ -91,9 +92,14 @@ def assign(
                 break
     _hand_out(pools, [r for r in wanted if r not in given], taken, given)
     return {
-        request: ip_interface((address, pools[request.pool].subnet.prefixlen))
+        request: _interface(address, pools[request.pool].subnet.prefixlen)
         for request, address in given.items()
     }
+
+
+@lru_cache(maxsize=1 << 15)  # ipaddress takes 20 µs, and passes repeat
+def _interface(address: IPAddress, prefix_length: int) -> IPInterface:
+    return ip_interface((address, prefix_length))
 
 
 def _hand_out(

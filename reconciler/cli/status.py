@@ -25,7 +25,6 @@ from reconciler.cli.status_text import render_status
 @options.output("text", "json")
 @options.run_dir
 @options.state_dir
-@options.state_dir
 def command(everything: bool, output: str, run_dir: Path) -> int:
     """Show what the loop that runs on this host knows: in sync or not, drift, failures.
 

@@ -41,6 +41,14 @@ class _Trouble:
     until: float = 0.0
     drifts: deque[float] = field(default_factory=lambda: deque(maxlen=64))
     rounds: int = 0
+    """How often it was left alone since the fight over it was recognised; 0: there is none."""
+
+    def is_quiet(self, now: float) -> bool:
+        """Tell whether it has not drifted for a window since it could be put right last.
+
+        While it is left alone it cannot drift again, so that this is no quiet.
+        """
+        return not self.drifts or now - max(self.drifts[-1], self.until) > FIGHT_WINDOW
 
 
 class Retries:
@@ -72,11 +80,12 @@ class Retries:
         From the fifth time on it is left alone for a while, longer each time.
         """
         trouble = self._troubles.setdefault(key, _Trouble())
+        if trouble.is_quiet(now):
+            trouble.rounds = 0
         while trouble.drifts and now - trouble.drifts[0] > FIGHT_WINDOW:
             trouble.drifts.popleft()
         trouble.drifts.append(now)
-        if len(trouble.drifts) < FIGHT_TIMES:
-            trouble.rounds = 0
+        if not trouble.rounds and len(trouble.drifts) < FIGHT_TIMES:
             return len(trouble.drifts)
         trouble.rounds += 1
         wait = pause(trouble.rounds, FIGHT_FIRST, FIGHT_LONGEST, chance)
@@ -86,7 +95,7 @@ class Retries:
     def fought_over(self, key: Key) -> bool:
         """Tell whether somebody keeps undoing what is done to it."""
         trouble = self._troubles.get(key)
-        return trouble is not None and len(trouble.drifts) >= FIGHT_TIMES
+        return trouble is not None and trouble.rounds > 0
 
     def waiting(self, now: float) -> frozenset[Key]:
         """Name what is not to be tried yet."""
@@ -101,9 +110,12 @@ class Retries:
         for key in keys:
             self._troubles.pop(key, None)
 
+    def forgive_all(self) -> None:
+        """Try everything again at once: other things are wanted now."""
+        self._troubles.clear()
+
     def tidy(self, now: float) -> None:
         """Forget what has been quiet for a whole window."""
         for key, one in list(self._troubles.items()):
-            quiet = not one.drifts or now - one.drifts[-1] > FIGHT_WINDOW
-            if quiet and not one.failures and one.until <= now:
+            if one.is_quiet(now) and not one.failures and one.until <= now:
                 del self._troubles[key]

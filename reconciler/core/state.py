@@ -50,6 +50,22 @@ class State:
                 claims[claim] = key
         return cls(objects, owners, claims)
 
+    @staticmethod
+    def agree(
+        entries: Iterable[tuple[KernelObject, Owner | None]],
+    ) -> tuple[KernelObject, Owner | None]:
+        """Make one of several entries with one key, as `of` does.
+
+        Raises:
+            StateConflictError: They differ.
+        """
+        (item, owner), *others = entries
+        for other, theirs in others:
+            _check_same(item, other, owner, theirs)
+            if theirs is not None:
+                owner = min(theirs, owner or theirs)
+        return item, owner
+
     def resolve(self, key: Key) -> Key | None:
         """Find which object stands at *key*, by its own key or by a claim."""
         return key if key in self.objects else self.claims.get(key)

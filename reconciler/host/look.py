@@ -29,7 +29,6 @@ from reconciler.host.folders import (
 from reconciler.host.kernel import Kernel, OpenNamespace, list_sysctls, read_sysctl
 from reconciler.host.listeners import read_listeners
 from reconciler.host.named_namespaces import leftovers, list_namespaces
-from reconciler.host.namespaces import inside
 from reconciler.host.traffic_control import read_qdiscs
 from reconciler.objects.dumps import LOOPBACK, DeviceDump, NamespaceDump
 from reconciler.objects.marks import parse_mark
@@ -84,25 +83,12 @@ class Look:
             PrivilegeError: A namespace may not be entered.
         """
         whole = scope.everything
-        if whole or scope.spaces:
-            self._numbered.clear()  # a name may belong to another namespace by now
-        spaces = set(scope.namespaces)
-        if whole or scope.spaces:
-            known, there = self._observed.namespaces, self._list(interest)
-            spaces |= there if whole else there - known
+        spaces = self._spaces_in(interest, scope)
         if whole or scope.host or len(scope.devices) + len(scope.names) > DEVICES_MAX:
             self._look_into(HOST, interest)
         elif scope.devices or scope.names:
             self._look_at_devices(scope.devices, scope.names)
-        parameters = set(scope.sysctls) | ({HOST} if whole else set())
-        for name in sorted(spaces):
-            new = name not in self._observed.namespaces
-            self._look_into(name, interest)
-            if whole or new or name in parameters:
-                # At once, while its namespace is open.
-                self._read_parameters(name, interest)
-        for name in sorted((parameters - spaces) & self._observed.namespaces):
-            self._read_parameters(name, interest)
+        self._look_into_all(spaces, interest, scope)
         self._look_at_folders(scope)
         for family in FAMILIES:
             if whole or family in scope.families:
@@ -110,6 +96,26 @@ class Look:
         if (whole and interest.listeners) or scope.listeners or interest.everything:
             found = ((listener, None) for listener in read_listeners())
             self._observed.put("listeners", found)
+
+    def _spaces_in(self, interest: Interest, scope: Scope) -> set[str]:
+        """Name the namespaces to look into, and forget those that are gone."""
+        spaces = set(scope.namespaces)
+        if scope.everything or scope.spaces:
+            self._numbered.clear()  # a name may belong to another namespace by now
+            known, there = self._observed.namespaces, self._list(interest)
+            spaces |= there if scope.everything else there - known
+        return spaces
+
+    def _look_into_all(self, spaces: set[str], interest: Interest, scope: Scope) -> None:
+        parameters = scope.sysctls | ({HOST} if scope.everything else set())
+        for name in sorted(spaces):
+            new = name not in self._observed.namespaces
+            self._look_into(name, interest)
+            if scope.everything or new or name in parameters:
+                # At once, while its namespace is open.
+                self._read_parameters(name, interest)
+        for name in sorted((parameters - spaces) & self._observed.namespaces):
+            self._read_parameters(name, interest)
 
     def _look_at_rules(self, family: Family, *, needed: bool) -> None:
         """Read the rules of a family, unless the kernel's counter says that nobody wrote any."""

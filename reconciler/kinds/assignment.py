@@ -221,8 +221,8 @@ def _strangers(places: set[Place], observed: State) -> dict[IPNetwork, set[IPAdd
     found: dict[IPNetwork, set[IPAddress]] = {}
     known = {HOST, *(netns for netns, _ in places)}
     known |= {key.name for key in observed.owners if key.type == "netns"}
-    for item in observed.objects.values():
-        if not isinstance(item, Address) or item.netns not in known:
+    for key, item in observed.objects.items():
+        if key.type != "address" or key.netns not in known or not isinstance(item, Address):
             continue
         if (item.netns, item.device) not in places:
             found.setdefault(item.interface.network, set()).add(item.interface.ip)
@@ -239,6 +239,8 @@ def _current(
     here: dict[Place, list[IPAddress]] = {}
     elsewhere: dict[str, list[IPAddress]] = {}
     for key, item in observed.objects.items():
+        if key.type != "address":
+            continue
         owner = observed.owners.get(key)
         if not isinstance(item, Address) or owner is None or owner.set != set_name:
             continue

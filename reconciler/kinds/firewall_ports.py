@@ -57,6 +57,8 @@ def expand_branches(assignment: Assignment) -> Iterator[KernelObject]:
     """Say which branches the published ports of all containers hang on."""
     wanted: dict[int, set[tuple[str, int]]] = {4: set(), 6: set()}
     for resource in assignment.catalog.of_kind("Container"):
+        if not assignment.ports.get(resource.name):
+            continue
         for item in expand_ports(resource, assignment):
             family = getattr(item, "family", 4)
             host, _, rest = str(getattr(item, "what", "")).partition("->")

@@ -77,12 +77,12 @@ def undeclared_members(
     A single file (*partial*) does not say it all; a directory does, but for what is to be kept.
     """
     bridges = {cast("Bridge", r.spec).device_name: r.name for r in catalog.of_kind("Bridge")}
+    if not partial and not any(owner.keep for owner in observed.owners.values()):
+        return
     addresses: dict[Place, list[IPInterface]] = {}
     for item in observed.objects.values():
         if isinstance(item, Address) and not item.interface.is_link_local:
             addresses.setdefault((item.netns, item.device), []).append(item.interface)
-    if not partial and not any(owner.keep for owner in observed.owners.values()):
-        return
     written = dict(_written_hosts(observed, set_name))
     for key, item in observed.objects.items():
         owner = observed.owners.get(key)

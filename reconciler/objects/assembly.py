@@ -7,7 +7,7 @@ share a key, ours wins, or else always the same one.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 
 from reconciler.core.object import KernelObject, Key, Owner
 from reconciler.core.state import State
@@ -19,7 +19,13 @@ Part = Hashable
 class Assembly:
     """Objects by part and by key."""
 
-    def __init__(self) -> None:
+    def __init__(self, choose: Callable[[Sequence[Entry]], Entry] | None = None) -> None:
+        """Hold nothing yet.
+
+        Args:
+            choose: Chooses among several that share a key; as the module says, unless given.
+        """
+        self._choose = choose or _ours_first
         self._parts: dict[Part, dict[Key, Entry]] = {}
         self._holders: dict[Key, tuple[Part, ...]] = {}
         self._claimants: dict[Key, tuple[Key, ...]] = {}
@@ -32,8 +38,7 @@ class Assembly:
         new: dict[Key, Entry] = {}
         for entry in entries:
             key = entry[0].key
-            if key not in new or _rank(entry) < _rank(new[key]):
-                new[key] = entry
+            new[key] = entry if key not in new else self._choose((new[key], entry))
         old = self._parts.pop(part, {})
         if new:
             self._parts[part] = new
@@ -62,27 +67,33 @@ class Assembly:
         return changed
 
     def _settle(self) -> None:
+        # Before anything is changed: a choice that cannot be made leaves all as it was.
+        chosen = {key: self._chosen(key) for key in self._touched}
         objects = dict(self._state.objects)
         owners = dict(self._state.owners)
         claims: set[Key] = set()
-        for key in self._touched:
+        for key, after in chosen.items():
             before = objects.get(key), owners.pop(key, None)
-            found = [self._parts[part][key] for part in self._holders[key]]
-            after: tuple[KernelObject | None, Owner | None] = (None, None)
-            if found:
-                item, owner = after = min(found, key=_rank) if len(found) > 1 else found[0]
-                objects[key] = item
-                if owner is not None:
-                    owners[key] = owner
-            else:
+            item, owner = after
+            if item is None:
                 objects.pop(key, None)
                 del self._holders[key]
+            else:
+                objects[key] = item
+            if owner is not None:
+                owners[key] = owner
             if not _same(before, after):
                 self._changed.add(key)
-                claims |= self._move_claims(key, before[0], after[0])
+                claims |= self._move_claims(key, before[0], item)
         self._changed |= claims
         self._state = State(objects, owners, self._claims(claims))
         self._touched.clear()
+
+    def _chosen(self, key: Key) -> tuple[KernelObject | None, Owner | None]:
+        found = [self._parts[part][key] for part in self._holders[key]]
+        if not found:
+            return None, None
+        return self._choose(found) if len(found) > 1 else found[0]
 
     def _move_claims(
         self, key: Key, before: KernelObject | None, after: KernelObject | None
@@ -110,13 +121,26 @@ class Assembly:
 def _same(
     a: tuple[KernelObject | None, Owner | None], b: tuple[KernelObject | None, Owner | None]
 ) -> bool:
-    """Equal, and if they are rules, equal in their place too, which their equality leaves out."""
-    return a == b and _place(a[0]) == _place(b[0])
+    """Equal, and equal in what their equality leaves out: a rule's place, what must come before."""
+    return (a[0] is b[0] and a[1] == b[1]) or (a == b and _rest(a[0]) == _rest(b[0]))
 
 
-def _place(item: KernelObject | None) -> tuple[object, object]:
-    return getattr(item, "order", None), getattr(item, "text", None)
+def _rest(item: KernelObject | None) -> tuple[object, ...]:
+    return tuple(getattr(item, name, None) for name in ("order", "text", "after", "device"))
 
 
-def _rank(entry: Entry) -> tuple[bool, str]:
-    return entry[1] is None, repr(entry[0])
+def _ours_first(entries: Sequence[Entry]) -> Entry:
+    """Of several observed things with one key take ours, or else always the same one.
+
+    The kernel may hold one route twice, once for each of two devices with the same subnet.
+    """
+    return min(entries, key=lambda entry: (entry[1] is None, repr(entry[0])))
+
+
+def choose_one(entries: Sequence[Entry]) -> Entry:
+    """Of several wishes for one thing, which have to be the same, take the first owner's.
+
+    Raises:
+        StateConflictError: They are not.
+    """
+    return State.agree(entries)

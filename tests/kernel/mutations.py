@@ -152,17 +152,17 @@ MUTATIONS = (
     Mutation("Port", "master", "port/theirs0", lambda h: h.ip("link set theirs0 master br1"),
              fate="blocked", undo=lambda h: h.ip("link set theirs0 master br0")),
     Mutation("Qdisc", "there", "qdisc/c2:x0", lambda h: _c(h, "c2").run(
-        *"tc qdisc del dev x0 root".split())),
+        *["tc", "qdisc", "del", "dev", "x0", "root"])),
     # A discipline of another kind is somebody else's, whatever its number.
     Mutation("Qdisc", "kind", "qdisc/c2:x0", lambda h: _c(h, "c2").run(
         "sh", "-ec", "tc qdisc del dev x0 root; tc qdisc add dev x0 root handle 5c: htb"),
-             fate="blocked", undo=lambda h: _c(h, "c2").run(*"tc qdisc del dev x0 root".split())),
+             fate="blocked", undo=lambda h: _c(h, "c2").run(*["tc", "qdisc", "del", "dev", "x0", "root"])),
     Mutation("Qdisc", "rate", "qdisc/c2:x0", lambda h: _c(h, "c2").run(
-        *"tc qdisc change dev x0 root handle 5c: tbf rate 5mbit burst 32kb latency 50ms".split())),
+        *["tc", "qdisc", "change", "dev", "x0", "root", "handle", "5c:", "tbf", "rate", "5mbit", "burst", "32kb", "latency", "50ms"])),
     Mutation("Qdisc", "burst", "qdisc/c2:x0", lambda h: _c(h, "c2").run(
-        *"tc qdisc change dev x0 root handle 5c: tbf rate 10mbit burst 64kb latency 50ms".split())),
+        *["tc", "qdisc", "change", "dev", "x0", "root", "handle", "5c:", "tbf", "rate", "10mbit", "burst", "64kb", "latency", "50ms"])),
     Mutation("Qdisc", "limit", "qdisc/c2:x0", lambda h: _c(h, "c2").run(
-        *"tc qdisc change dev x0 root handle 5c: tbf rate 10mbit burst 16kb limit 99999".split())),
+        *["tc", "qdisc", "change", "dev", "x0", "root", "handle", "5c:", "tbf", "rate", "10mbit", "burst", "16kb", "limit", "99999"])),
     Mutation("FirewallChain", "there", "chain/filter/RC-", lambda h: h.run(
         "sh", "-ec", "iptables -F; iptables -X; iptables -t nat -F; iptables -t nat -X")),
     Mutation("FirewallRule", "there", "rule/filter/RC-OUT",
