@@ -26,6 +26,7 @@ def notify(message: str) -> bool:
 
 def watchdog_interval() -> float | None:
     """Seconds between two signs of life, half of what systemd waits for; None: it does not wait."""
-    microseconds = os.environ.get("WATCHDOG_USEC", "")
+    given = os.environ.get("WATCHDOG_USEC", "")
+    microseconds = int(given) if given.isdecimal() else 0
     mine = os.environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
-    return int(microseconds) / 2e6 if microseconds.isdigit() and mine else None
+    return microseconds / 2e6 if microseconds and mine else None

@@ -245,8 +245,10 @@ class Passes:
             if trigger.loaded is None:
                 return self.engine.compare(self._policy())
             found = self.engine.compare(self._policy(asked=True))
-            if trigger.cause == "start" and self._applied.is_applied(trigger.loaded):
-                # The same manifests were in force here before: what differs now is drift.
+            there = count_owned(found.observed, self._settings.set_name) > 0
+            if trigger.cause == "start" and there and self._applied.is_applied(trigger.loaded):
+                # The same manifests were in force here before: what differs now is drift. Where
+                # nothing is there at all, the host was started anew, or torn down.
                 for drift in self._drifts.see(found, _now(), self._told(trigger), trigger.since):
                     self._reporter.drift_seen(drift)
                 found = self.engine.compare(self._policy())

@@ -1,7 +1,8 @@
 """Drift without a loop: what differs from the manifests although they were applied as they are.
 
 A loop knows what was wanted before, and so tells drift from change. Without one, what was applied
-last is on record (`reconciler.agent.applied`).
+last is on record (`reconciler.agent.applied`). Where nothing of the set is there at all, the host was
+started anew or torn down, and nothing has drifted.
 """
 
 from __future__ import annotations
@@ -16,8 +17,17 @@ from reconciler.agent.status import drift_to_dict
 from reconciler.cli.session import Options, Session, open_session
 from reconciler.core.diff import Change
 from reconciler.core.drift import Drift, Fate, FoundBy, Mode
+from reconciler.core.guard import count_owned
 from reconciler.core.policy import SHARED
 from reconciler.manifest.resource import Resource
+
+INFLUENCE = {
+    ("Container", "Bridge"): frozenset({"sysctl", "directory", "file", "rule", "chain"}),
+    ("Container", "Container"): frozenset({"file"}),
+    ("Link", "Container"): frozenset({"sysctl", "file"}),
+}
+"""What an edit of the first kind may change in a resource of the second: the names that it has for
+others, and whether somebody on a bridge publishes ports."""
 
 
 def find_drift(paths: tuple[str, ...], set_name: str, state_dir: Path) -> list[dict[str, Any]]:
@@ -28,12 +38,14 @@ def find_drift(paths: tuple[str, ...], set_name: str, state_dir: Path) -> list[d
     """
     with open_session(Options(paths, set_name)) as session:
         found = session.preview()
+        if not count_owned(found.observed, set_name):
+            return []
         asked = _asked_for(session, found, AppliedRecord(state_dir, set_name))
         now = time.time()
         return [
             drift_to_dict(_drift(change, session, now), session.source_of)
             for change in found.changes
-            if change.owner.resource not in asked
+            if change.owner.resource not in asked and not _follows(change, asked)
         ]
 
 
@@ -59,6 +71,16 @@ def _asked_for(session: Session, found: Preview, record: AppliedRecord) -> froze
     related = {resource.id for resource in catalog if _refers(resource, changed)}
     shared = {c.owner.resource for c in found.changes if c.owner.resource.startswith(SHARED)}
     return changed | related | shared
+
+
+def _follows(change: Change, asked: frozenset[str]) -> bool:
+    """Whether a change may be what the edit of another resource brings about."""
+    kind = _kind(change.owner.resource)
+    return any(change.key.type in INFLUENCE.get((_kind(one), kind), ()) for one in asked)
+
+
+def _kind(resource: str) -> str:
+    return resource.partition("/")[0]
 
 
 def _refers(resource: Resource, changed: frozenset[str]) -> bool:

@@ -19,6 +19,7 @@ from reconciler.formats.netlink import Request
 from reconciler.formats.route import dump_routes, parse_route
 from reconciler.host.base import Interest, Scope
 from reconciler.host.firewall.apply import FAMILIES, HostFirewall
+from reconciler.host.firewall.generation import read_generation
 from reconciler.host.firewall.programs import Family
 from reconciler.host.folders import (
     folder_stamp,
@@ -50,6 +51,7 @@ class Look:
         self._firewall = firewall
         self._observed = Observed(set_name)
         self._answers: dict[str, int] = {}
+        self._generations: dict[int, int | None] = {}
         self._stamps: dict[str, object] = {}
         self._leftovers: frozenset[str] = frozenset()
         self._numbers: dict[int, str] | None = None
@@ -119,9 +121,11 @@ class Look:
 
     def _look_at_rules(self, family: Family, *, needed: bool) -> None:
         """Read the rules of a family, unless the kernel's counter says that nobody wrote any."""
-        if not self._firewall.unchanged(family):
+        seen = self._generations.get(family)
+        if seen is None or seen != read_generation():
             found = self._firewall.observe_family(family, needed=needed)
             self._observed.put(f"rules {family}", found)
+            self._generations[family] = self._firewall.generations.get(family)
 
     def _list(self, interest: Interest) -> set[str]:
         """Find out which namespaces there are, and forget those that are gone."""

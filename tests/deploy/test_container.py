@@ -96,9 +96,7 @@ def test_its_variables_are_the_programs(service):
 
 def test_what_the_image_copies_is_there_and_reaches_the_build(steps):
     ignored = (FOLDER / "Containerfile.dockerignore").read_text().splitlines()
-    sources = [
-        source for name, rest in steps if name == "COPY" for source in rest.split()[:-1]
-    ]
+    sources = [source for name, rest in steps if name == "COPY" for source in rest.split()[:-1]]
 
     assert "*" in ignored
     for source in sources:
@@ -126,3 +124,15 @@ def test_the_base_image_is_named_without_a_host(steps):
     (base,) = [rest for name, rest in steps if name == "FROM"]
 
     assert re.fullmatch(r"debian:[a-z]+-slim", base)
+
+
+def test_the_readme_names_what_there_is():
+    text = (ROOT / "deploy/README.md").read_text()
+    here = set(re.findall(r"`([a-z]+/[A-Za-z.]+)`", text[: text.index("## ")]))
+
+    assert here == {
+        str(path.relative_to(ROOT / "deploy"))
+        for folder in ("systemd", "container", "prometheus", "grafana")
+        for path in (ROOT / "deploy" / folder).iterdir()
+        if path.suffix != ".dockerignore"
+    }

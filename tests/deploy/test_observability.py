@@ -10,10 +10,13 @@ import subprocess
 import pytest
 import yaml
 
+from reconciler.agent.board import Board
 from reconciler.agent.metrics import Metrics
-from reconciler.agent.status import ResourceState
+from reconciler.agent.status import ResourceState, Status
 from reconciler.core.drift import Fate
-from tests.agent.boards import board
+from reconciler.core.object import Owner
+from reconciler.core.state import State
+from reconciler.objects import BridgeDevice
 from tests.world import ROOT
 
 ALERTS = ROOT / "deploy/prometheus/alerts.yaml"
@@ -28,7 +31,9 @@ OF_PROMETHEUS = {"job", "instance", "le"}
 
 def said() -> dict[str, set[str]]:
     """Every series of a loop that has done a little of everything, with its labels."""
-    metrics = Metrics(board())
+    bridge = BridgeDevice("", "web", mtu=1500, up=True, mac="02:00:00:00:00:01")
+    observed = State.of([(bridge, Owner("default", "Bridge/web"))])
+    metrics = Metrics(Board(Status(version="1.2.3", observed=observed)))
     metrics.pass_done("drift", {"observe": 0.1, "total": 0.2})
     metrics.operation_done("address", "add", "failed")
     metrics.drift_seen("address", "event")
@@ -110,7 +115,9 @@ def test_every_alert_has_a_case_in_which_it_fires_and_one_in_which_it_does_not()
     asked = [case for test in cases for case in test["alert_rule_test"]]
 
     for rule in rules():
-        mine = [bool(case.get("exp_alerts")) for case in asked if case["alertname"] == rule["alert"]]
+        mine = [
+            bool(case.get("exp_alerts")) for case in asked if case["alertname"] == rule["alert"]
+        ]
         assert set(mine) == {True, False}, rule["alert"]
 
 
@@ -158,3 +165,10 @@ def test_its_panels_do_not_overlap():
         assert at["x"] + at["w"] <= 24, panel["title"]
         assert not cells & taken, panel["title"]
         taken |= cells
+
+
+def test_the_readme_says_of_every_alert_what_to_do_first():
+    text = (ROOT / "deploy/README.md").read_text()
+    table = text[text.index("| alert |") :]
+
+    assert set(re.findall(r"\bReconciler\w+", table)) == {r["alert"] for r in rules()}

@@ -125,6 +125,32 @@ def test_a_suspended_run_leaves_drift_also_when_the_manifests_change(host: Host,
         assert resource(daemon, "Bridge/br0")["state"] == "Suspended"
 
 
+def test_a_run_that_only_reports_builds_what_is_not_there_at_all(host: Host, tmp_path: Path):
+    """As after a reboot: the record says that it was applied, and the kernel has nothing."""
+    declare(host, "br0")
+    with running(host, tmp_path / "daemon") as daemon:
+        assert daemon.stop() == 0
+        assert daemon.command("teardown").code == 0
+        assert facts.bridges() == set()
+    with running(host, tmp_path / "daemon", "--drift", "report") as daemon:
+        assert is_whole("br0")
+        assert daemon.history() == []
+
+
+def test_what_has_drifted_while_no_loop_ran_is_drift_at_its_start(host: Host, tmp_path: Path):
+    declare(host, "br0")
+    with running(host, tmp_path / "daemon") as daemon:
+        assert daemon.stop() == 0
+    break_it(host, "br0")
+    with running(host, tmp_path / "daemon", "--drift", "report", in_sync=False) as daemon:
+        (drift,) = daemon.wait(lambda: drift_of(daemon, "br0"))
+        assert (drift["fate"], drift["foundBy"]) == ("reported", "start")
+        assert not is_whole("br0")
+        assert daemon.stop() == 0
+    with running(host, tmp_path / "daemon"):
+        assert is_whole("br0")
+
+
 # --- the mode of a resource
 
 

@@ -13,7 +13,6 @@ from reconciler.formats.iptables import Ruleset, parse
 from reconciler.formats.iptables_restore import Culprit
 from reconciler.host.firewall.backend import detect_backends
 from reconciler.host.firewall.edit import Line, make_target, plan_edits
-from reconciler.host.firewall.generation import read_generation
 from reconciler.host.firewall.programs import Backend, Family, Programs
 from reconciler.host.firewall.restore import Status, restore
 from reconciler.host.firewall.save import Saved, save
@@ -34,7 +33,8 @@ class HostFirewall:
         self._set_name = set_name
         self._programs = Programs(counters)
         self._backends: dict[Family, Backend | None] = {}
-        self._seen: dict[Family, int | None] = {}
+        self.generations: dict[Family, int | None] = {}
+        """Of nf_tables, when a family was read last; None with the legacy backend, which has none."""
         self.split: dict[Family, Backend] = {}
         """Where our chains are although this host uses the other backend."""
 
@@ -58,13 +58,8 @@ class HostFirewall:
         backend = self._backend(family, needed=needed)
         if backend is not None:
             saved = save(self._programs, family, backend)
-            self._seen[family] = saved.generation if saved.settled else None
+            self.generations[family] = saved.generation if saved.settled else None
             yield from parse_firewall(family, parse(saved.text), self._set_name)
-
-    def unchanged(self, family: Family) -> bool:
-        """Tell without a process whether rules are as they were read last; legacy cannot tell."""
-        seen = self._seen.get(family)
-        return seen is not None and seen == read_generation()
 
     def watched(self, family: Family) -> bool:
         """Tell whether the kernel says when rules change: nf_tables does, legacy does not."""
