@@ -113,7 +113,7 @@ class Loop:
         """
         self._ears.names.arm()
         loaded = self._check()
-        in_sync = self._pass(Trigger("start", EVERYTHING, loaded=loaded))
+        in_sync = self._pass(Trigger("start", EVERYTHING, loaded=loaded, since=time.monotonic()))
         self._ears.names.arm()
         self._slices.restart(time.monotonic())
         notify("READY=1\nSTATUS=watching")

@@ -19,7 +19,8 @@ def notify(message: str) -> bool:
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock,
     ):
         sock.connect(address)
-        sock.sendall(message.encode())
+        # Without waiting: where nobody reads, the loop is not to stop.
+        sock.send(message.encode(), socket.MSG_DONTWAIT)
         return True
     return False
 

@@ -17,11 +17,8 @@ SILENT = frozenset({"sysctl", "directory", "file"})
 
 def scope_of(operations: Iterable[Operation]) -> Scope:
     """Say where the operations of a plan have changed something."""
-    scope = Scope()
-    for operation in operations:
-        for item in filter(None, (operation.object, operation.before)):
-            scope |= scope_of_object(item)
-    return scope
+    items = (item for one in operations for item in (one.object, one.before) if item is not None)
+    return Scope.union(map(scope_of_object, items))
 
 
 def scope_of_object(item: KernelObject) -> Scope:
@@ -40,13 +37,11 @@ def scope_of_object(item: KernelObject) -> Scope:
         case "chain" | "rule":
             return Scope(families=frozenset({family_of(key)}))
         case _:
-            scope = Scope()
-            for netns, name in devices_of(item):
-                scope |= _somewhere(netns, name)
-                if key.type == "device":
-                    # It brings its own parameters, and takes them with it.
-                    scope |= Scope(sysctls=frozenset({netns}))
-            return scope
+            places = list(devices_of(item))
+            # A device brings its own parameters, and takes them with it.
+            parameters = {netns for netns, _ in places} if key.type == "device" else ()
+            here = (_somewhere(netns, name) for netns, name in places)
+            return Scope.union((Scope(sysctls=frozenset(parameters)), *here))
 
 
 def _somewhere(netns: str, device: str) -> Scope:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Protocol
+from typing import Any, Protocol
 
 from reconciler.core.execute import Outcome
 from reconciler.core.object import HOST
@@ -79,13 +79,27 @@ class Scope:
 
     def __or__(self, other: Scope) -> Scope:
         """Both."""
-        return Scope(*(getattr(self, f.name) | getattr(other, f.name) for f in fields(self)))
+        return Scope.union((self, other))
+
+    @classmethod
+    def union(cls, scopes: Iterable[Scope]) -> Scope:
+        """All of them, in one go: of a thousand, two at a time would copy a thousand sets."""
+        found: dict[str, Any] = {}
+        for scope in scopes:
+            for name in _FIELDS:
+                value = getattr(scope, name)
+                if value is True:
+                    found[name] = True
+                elif value:
+                    found.setdefault(name, set()).update(value)
+        return cls(**{n: v if v is True else frozenset(v) for n, v in found.items()})  # type: ignore[arg-type]
 
     def __bool__(self) -> bool:
         """Whether there is anything to look at."""
-        return any(getattr(self, f.name) for f in fields(self))
+        return any(getattr(self, name) for name in _FIELDS)
 
 
+_FIELDS = tuple(field.name for field in fields(Scope))
 EVERYTHING, NOWHERE = Scope(everything=True), Scope()
 
 

@@ -29,7 +29,7 @@ from reconciler.host.folders import (
 )
 from reconciler.host.kernel import Kernel, OpenNamespace, list_sysctls, read_sysctl
 from reconciler.host.listeners import read_listeners
-from reconciler.host.named_namespaces import leftovers, list_namespaces
+from reconciler.host.named_namespaces import is_mounted, leftovers, list_namespaces
 from reconciler.host.traffic_control import read_qdiscs
 from reconciler.objects.dumps import LOOPBACK, DeviceDump, NamespaceDump
 from reconciler.objects.marks import parse_mark
@@ -156,7 +156,7 @@ class Look:
         except PrivilegeError:
             raise
         except HostError:
-            if name == HOST or any(s.name == name and s.mounted for s in list_namespaces()):
+            if name == HOST or is_mounted(name):
                 raise
             self._forget(name)
 
@@ -246,7 +246,7 @@ class Look:
                     wanted |= set(list_sysctls())
                 found = {parameter: read_sysctl(parameter) for parameter in sorted(wanted)}
         except HostError:
-            if name == HOST or any(s.name == name and s.mounted for s in list_namespaces()):
+            if name == HOST or is_mounted(name):
                 raise
             return
         values = {parameter: value for parameter, value in found.items() if value is not None}

@@ -20,7 +20,7 @@ from typing import Any
 
 from reconciler.core.drift import Culprit
 from reconciler.core.object import HOST
-from reconciler.errors import HostError
+from reconciler.errors import HostError, PrivilegeError
 from reconciler.formats.events import (
     GROUPS,
     NFNLGRP_NFTABLES,
@@ -88,11 +88,15 @@ class Monitor:
             receive_buffer: In bytes, of either socket.
 
         Raises:
+            PrivilegeError: Without CAP_NET_BROADCAST.
             HostError: The kernel refused.
         """
         self._name_of, self._is_ours, self._is_our_program = name_of, is_ours, is_our_program
         self._rules = RulesReader()
-        self._routes = _open(0, GROUPS, receive_buffer, everywhere=True)
+        try:
+            self._routes = _open(0, GROUPS, receive_buffer, everywhere=True)
+        except OSError as error:
+            raise _refusal(error) from error
         self._strangers: set[int] = set()
         self._filter: socket.socket | None = None
         with suppress(OSError):  # a kernel without nf_tables: only the timer tells of rules
@@ -223,6 +227,12 @@ def _open(
         sock.close()
         raise
     return sock
+
+
+def _refusal(error: OSError) -> HostError:
+    if isinstance(error, PermissionError):
+        return PrivilegeError("netlink events of all namespaces: this needs CAP_NET_BROADCAST")
+    return HostError(f"netlink events: {error.strerror}")
 
 
 def _nsid(ancillary: list[tuple[int, int, Any]]) -> int | None:

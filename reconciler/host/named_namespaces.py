@@ -97,6 +97,11 @@ def list_namespaces() -> list[NamedNamespace]:
     return [NamedNamespace(name, device == nsfs) for name, device in devices if device is not None]
 
 
+def is_mounted(name: str) -> bool:
+    """Tell whether there is a namespace of this name now."""
+    return bool(name) and "/" not in name and _device(f"{NETNS_DIR}/{name}") == _device(HERE)
+
+
 def leftovers() -> list[Leftover]:
     """The names that are no namespaces, each with what its file says."""
     names = [entry.name for entry in list_namespaces() if not entry.mounted]

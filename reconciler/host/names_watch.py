@@ -54,7 +54,8 @@ class NamesWatch:
         self._lock = threading.Lock()
         self._names: set[str] = set()
         self._folders: set[str] = set()
-        self._watched: dict[str, int] = {}
+        self._watched: dict[str, tuple[int, Any]] = {}
+        self._lost: set[str] = set()
         self._observer: Any = None
         self.problem = ""
         """Why it cannot watch; then only full looks find what is done to names."""
@@ -62,21 +63,25 @@ class NamesWatch:
     def arm(self) -> None:
         """Watch the folders that are there; to be called again when one may have been made."""
         for path, recursive in ((str(NETNS_DIR), False), (NETNS_NAMES, True)):
-            inode = _inode(path)
-            if inode is None or self._watched.get(path) == inode:
+            inode, before = _inode(path), self._watched.get(path)
+            if before is not None and (before[0] != inode or path in self._lost):
+                # watchdog would go on with what it has for this path, which hears nothing any more.
+                self._observer.unschedule(self._watched.pop(path)[1])
+                self._lost.discard(path)
+            if inode is None or path in self._watched:
                 continue
             try:
                 if self._observer is None:
                     self._observer = Observer()
                     self._observer.daemon = True
                     self._observer.start()
-                self._observer.schedule(
+                watch = self._observer.schedule(
                     _Handler(self), path, recursive=recursive, event_filter=_EVENTS
                 )
             except OSError as error:
                 self.problem = f"{path} cannot be watched: {error.strerror}"
                 continue
-            self._watched[path] = inode
+            self._watched[path] = inode, watch
 
     def take(self) -> tuple[frozenset[str], frozenset[str]]:
         """Give and forget what was touched: names of namespaces, and paths of folders."""
@@ -99,6 +104,8 @@ class NamesWatch:
                 self._names.add(Path(path).name)
             elif path.startswith(NETNS_NAMES):
                 self._folders.update(_folder_of(path))
+            if path in self._watched:  # it is gone; another may get the number of its inode
+                self._lost.add(path)
         self._kick()
 
 

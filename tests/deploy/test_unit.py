@@ -19,7 +19,7 @@ from reconciler.cli.run import command as run_command
 from tests.deploy.units import UNIT, capabilities, read_unit
 from tests.kernel import facts
 from tests.kernel.daemon import Daemon, is_ready
-from tests.kernel.firewall_world import BACKENDS, choose_backend
+from tests.kernel.firewall_world import BACKENDS, PROGRAMS
 from tests.kernel.manifests import bridge, container
 from tests.kernel.test_announce import listening
 from tests.kernel.test_runtimes import process
@@ -178,11 +178,11 @@ def lose_the_address(host: Host) -> None:
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_the_loop_lives_with_exactly_its_capabilities(unit, host: Host, backend):
-    choose_backend(host, backend)
     uplink = host.uplink()
     with process() as (pid, box), systemd() as (environment, told):
         attached = container(f"bridge: br0, runtime: pid, target: '{pid}'", "box")
         host.manifests.write("a.yaml", WORLD + OTHER + attached)
+        environment |= {"PATH": path_with(backend)}
         with running(host, capabilities(unit), **environment) as daemon, listening(HERE) as heard:
             daemon.wait(lambda: is_ready(daemon), 60)
             daemon.wait_in_sync()
@@ -196,8 +196,8 @@ def test_the_loop_lives_with_exactly_its_capabilities(unit, host: Host, backend)
 
             heal(daemon, lambda: lose_the_address(host), "address/c1:eth0/")
             assert heard.announced()
-            backend_rule = f"iptables-{backend}"
-            heal(daemon, lambda: host.run(backend_rule, *RULE.split()), "rule/nat/RC-SNAT")
+            iptables = f"iptables-{backend}"
+            heal(daemon, lambda: host.run(iptables, *RULE.split()), "rule/nat/RC-SNAT")
             with Listener(host.netns("c1"), 80):
                 assert tcp_reaches(uplink.remote, uplink.host4, 8080)
 
@@ -210,6 +210,18 @@ def test_the_loop_lives_with_exactly_its_capabilities(unit, host: Host, backend)
             wait_until(lambda: "STOPPING=1" in told)
         with Listener(host.netns("c1"), 80):
             assert tcp_reaches(uplink.remote, uplink.host4, 8080)
+
+
+def path_with(backend: str) -> str:
+    """A PATH on which the plain names of iptables mean this backend, for whoever may not write /etc."""
+    folder = Path("/run/programs")
+    folder.mkdir()
+    for name in PROGRAMS:
+        program, dash, action = name.partition("-")
+        target = shutil.which(f"{program}-{backend}{dash}{action}")
+        assert target
+        (folder / name).symlink_to(target)
+    return f"{folder}{os.pathsep}{os.environ['PATH']}"
 
 
 def facts_of(status: str) -> dict[str, str]:
@@ -250,6 +262,8 @@ def does_not_start(host: Host, caps: list[str]) -> None:
     host.manifests.write("a.yaml", WORLD)
     with running(host, caps) as daemon:
         assert daemon.process.wait(30) != 0
+        last = (daemon.folder / "log").read_text().splitlines()[-1]
+        assert "CAP_" in last or "Operation not permitted" in last
     assert "c1" not in host.ip("netns")
 
 

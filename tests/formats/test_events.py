@@ -254,7 +254,7 @@ def test_any_bytes_are_transactions_or_our_error_and_the_next_are_understood(fou
                 assert event.families <= {4, 6}
     list(reader.read(commit(1)))
 
-    assert list(reader.read(rules(2) + commit(2)))[0].families == {4}
+    assert next(iter(reader.read(rules(2) + commit(2)))).families == {4}
 
 
 @given(bodies)

@@ -75,7 +75,8 @@ def listening(daemon: Daemon) -> Iterator[list[Record]]:
         yield heard
     finally:
         # It ends with the loop's end, or with the connection's.
-        client.sock.shutdown(socket.SHUT_RDWR) if client.sock else None
+        if client.sock:
+            client.sock.shutdown(socket.SHUT_RDWR)
         thread.join(5)
         answer.close()
         client.close()
@@ -167,12 +168,12 @@ def test_metrics_count_what_has_happened(host: Host, tmp_path: Path):
         assert daemon.metrics()["reconciler_in_sync"] == 0
 
 
-def test_it_is_healthy_and_ready_once_its_first_pass_has_ended(host: Host, tmp_path: Path):
+def test_it_is_healthy_and_ready_once_good_manifests_are_in_force(host: Host, tmp_path: Path):
     host.manifests.write("br0.yaml", "kind: [\n")
     daemon = start(host, tmp_path / "daemon")
     try:
         daemon.wait((daemon.run_dir / SOCKET).exists)
-        daemon.wait(lambda: daemon.status()["manifests"]["problems"])
+        daemon.wait(lambda: [one for one in daemon.log if one["event"] == "pass"])
         assert ask_loop(daemon, "/healthz")[::2] == (200, "ok\n")
         code, _, why = ask_loop(daemon, "/readyz")
         assert code == 503
