@@ -35,7 +35,7 @@ NLMSGERR_ATTR_MSG, NLMSGERR_ATTR_OFFS = 1, 2
 AF_UNSPEC, AF_INET, AF_BRIDGE, AF_INET6 = 0, 2, 7, 10
 
 HEADER_LENGTH = 16
-_HEADER = Struct("=IHHII")
+HEADER = Struct("=IHHII")  # struct nlmsghdr
 _ATTRIBUTE = Struct("=HH")
 _U32 = Struct("=I")
 _S32 = Struct("=i")
@@ -92,7 +92,7 @@ def render_message(request: Request, sequence: int, flags: int) -> bytes:
     """Put the header in front of a request, `flags` added to its own, padded for the next one."""
     kind, own, body = request
     length = HEADER_LENGTH + len(body)
-    return _HEADER.pack(length, kind, own | flags, sequence, 0) + body + b"\0" * (-length & 3)
+    return HEADER.pack(length, kind, own | flags, sequence, 0) + body + b"\0" * (-length & 3)
 
 
 def parse_messages(data: bytes) -> Iterator[Message]:
@@ -101,7 +101,7 @@ def parse_messages(data: bytes) -> Iterator[Message]:
     Raises:
         NetlinkFormatError: A length leads out of the datagram; what came before it is good.
     """
-    unpack, offset, size = _HEADER.unpack_from, 0, len(data)
+    unpack, offset, size = HEADER.unpack_from, 0, len(data)
     while offset + HEADER_LENGTH <= size:
         length, kind, flags, sequence, port = unpack(data, offset)
         end = offset + length

@@ -15,7 +15,6 @@ from reconciler.errors import HostError, PrivilegeError
 from reconciler.formats.address import dump_addresses, parse_address
 from reconciler.formats.events import assign_nsid, get_nsid, parse_nsid
 from reconciler.formats.link import dump_links, get_link, get_link_at, parse_link
-from reconciler.formats.netlink import Request
 from reconciler.formats.route import dump_routes, parse_route
 from reconciler.host.base import Interest, Scope
 from reconciler.host.firewall.apply import FAMILIES, HostFirewall
@@ -35,6 +34,7 @@ from reconciler.objects.dumps import LOOPBACK, DeviceDump, NamespaceDump
 from reconciler.objects.marks import parse_mark
 from reconciler.objects.observed import Observed
 
+_LINKS, _ADDRESSES, _ROUTES = dump_links(), dump_addresses(), dump_routes()
 DEVICES_MAX = 64
 """Devices that are read one by one; more, and a dump of all is cheaper."""
 
@@ -162,15 +162,15 @@ class Look:
 
     def _look_at_all(self, name: str, interest: Interest) -> None:
         space = self._kernel.at(name)
-        links = self._dump(space, dump_links())
+        links = space.socket.dump_bodies(_LINKS)
         ours = name == HOST or name in interest.namespaces or interest.everything
         parsed = None
         if not ours:
             parsed = [parse_link(data, 0, len(data)) for data in links]
             lo = next((link for link in parsed if link.ifindex == LOOPBACK), None)
             ours = lo is not None and parse_mark(lo.alias) is not None
-        addresses = self._dump(space, dump_addresses()) if ours else []
-        routes = self._dump(space, dump_routes()) if ours else []
+        addresses = space.socket.dump_bodies(_ADDRESSES) if ours else []
+        routes = space.socket.dump_bodies(_ROUTES) if ours else []
         self._number(name, space)
         answer = hash((ours, *links, b"", *addresses, b"", *routes))
         if self._answers.get(name) == answer:
@@ -207,10 +207,6 @@ class Look:
                 self._numbered.add(name)
                 return
             here.request([assign_nsid(space.fd)])
-
-    @staticmethod
-    def _dump(space: OpenNamespace, request: Request) -> list[bytes]:
-        return space.socket.dump(request, lambda data, start, end: data[start:end])
 
     def _look_at_devices(self, indexes: Iterable[int], names: Iterable[str]) -> None:
         """Read some devices of the host, and what is on them."""

@@ -81,7 +81,7 @@ def open_namespace(reference: str) -> int:
     Raises:
         HostError: It is not there, or not a network namespace.
     """
-    path = NETNS_DIR / reference if reference else Path(HERE)
+    path = (reference if reference[0] == "/" else f"{NETNS_DIR}/{reference}") if reference else HERE
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:

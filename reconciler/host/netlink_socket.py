@@ -15,6 +15,7 @@ from typing import NamedTuple, Self, TypeVar
 
 from reconciler.errors import HostError
 from reconciler.formats.netlink import (
+    HEADER,
     HEADER_LENGTH,
     NLM_F_ACK,
     NLM_F_DUMP_INTR,
@@ -137,6 +138,41 @@ class NetlinkSocket:
         name = type_name(request)
         raise HostError(f"{name}: no consistent answer in {DUMP_ATTEMPTS} attempts")
 
+    def dump_bodies(self, request: Request) -> list[bytes]:
+        """Collect the bodies of a dump unread: most looks only ask whether they are as they were.
+
+        Raises:
+            HostError: The kernel refused, or no dump was consistent.
+            NetlinkFormatError: The kernel's answer has another shape.
+        """
+        bodies = self._quick_bodies(request)
+        return self.dump(request, _body) if bodies is None else bodies
+
+    def _quick_bodies(self, request: Request) -> list[bytes] | None:
+        """One attempt without all that a dump may need; None: it was not as simple as that."""
+        self.counters["dumps"] += 1
+        sequence = self._send([request], NLM_F_REQUEST)
+        bodies: list[bytes] = []
+        unpack, port = HEADER.unpack_from, self._port
+        while (data := self._receive()) is not None:
+            offset, size = 0, len(data)
+            while offset < size:
+                length, kind, flags, number, to = unpack(data, offset)
+                if number != sequence or to != port or length < HEADER_LENGTH:
+                    break
+                if kind == NLMSG_DONE and not (flags & NLM_F_DUMP_INTR or self._lost):
+                    refused = any(data[offset + HEADER_LENGTH : offset + length])
+                    return None if refused else bodies
+                if kind in _FINAL or flags & NLM_F_DUMP_INTR:
+                    break
+                bodies.append(data[offset + HEADER_LENGTH : offset + length])
+                offset += length + (-length & 3)
+            if offset < size:
+                break
+        self.counters["retries"] += 1
+        self._drain()
+        return None
+
     def _try_dump(
         self, request: Request, parse: Callable[[bytes, int, int], T | None]
     ) -> list[T] | None:
@@ -224,6 +260,10 @@ class NetlinkSocket:
         """Empty the queue, and so end a dump that was left in the middle (EBUSY)."""
         while self._receive() is not None:
             pass
+
+
+def _body(data: bytes, start: int, end: int) -> bytes:
+    return data[start:end]
 
 
 def open_socket() -> socket.socket:

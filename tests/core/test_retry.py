@@ -102,6 +102,15 @@ def test_what_worked_begins_anew(retries):
     assert retries.failed(BR0, 1000.0, CHANCE) == FIRST_PAUSE
 
 
+def test_what_drifted_and_worked_begins_anew_too(retries):
+    retries.drifted(BR0, 0.0, CHANCE)
+    for _ in range(10):
+        retries.failed(BR0, 0.0, CHANCE)
+    retries.worked(BR0)
+
+    assert retries.failed(BR0, 500.0, CHANCE) == FIRST_PAUSE
+
+
 def test_what_worked_may_still_be_fought_over(retries):
     now = drift_until_fought_over(retries, BR0)
     retries.worked(BR0)
@@ -164,15 +173,17 @@ def test_drifts_that_are_further_apart_are_no_fight(retries):
     assert not retries.fought_over(BR0)
 
 
-def fight_on(retries: Retries, key: Key, now: float, rounds: int) -> list[float]:
-    """Undo it a second after it was put right, each time; gives how long it is left alone."""
+def fight_on(
+    retries: Retries, key: Key, now: float, rounds: int, later: float = 1.0
+) -> list[float]:
+    """Undo it some seconds after it was put right, each time; gives how long it is left alone."""
     waits = []
     for _ in range(rounds):
         waits.append(wait_of(retries, key, now))
         now += waits[-1]
         assert retries.waiting(now) == frozenset(), "it is put right now"
         retries.worked(key)
-        now += 1
+        now += later
         retries.drifted(key, now, CHANCE)
     return waits
 
@@ -188,7 +199,7 @@ def test_who_fights_on_is_left_alone_ever_longer(retries):
 
 def test_a_fight_is_not_over_because_we_leave_it_alone_for_long(retries):
     now = drift_until_fought_over(retries, BR0)
-    fight_on(retries, BR0, now, 30)
+    fight_on(retries, BR0, now, 30, later=FIGHT_WINDOW / 3)
 
     assert retries.fought_over(BR0)
 
