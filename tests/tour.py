@@ -37,6 +37,10 @@ def without_chance(text: str) -> str:
     text = re.sub(r"resolv.conf  [0-9]+ lines", "resolv.conf  N lines", text)
     text = re.sub(r"time=[0-9.]+ ms", "time=T ms", text)
     text = re.sub(r"time [0-9]+ms", "time Tms", text)
+    text = re.sub(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9:]{8}", "DATE", text)
+    text = re.sub(r"(process|number) [0-9]+", r"\1 N", text)
+    text = re.sub(r"by .* \(pid [0-9]+\)", "by PROCESS", text)
+    text = re.sub(r"[0-9.]+ m?s\b|\b[0-9]+s\b", "TIME", text)
     return re.sub(r"mdev = .*", "mdev = T", text)
 
 

@@ -134,7 +134,7 @@ def _ours_first(entries: Sequence[Entry]) -> Entry:
 
     The kernel may hold one route twice, once for each of two devices with the same subnet.
     """
-    return min(entries, key=lambda entry: (entry[1] is None, repr(entry[0])))
+    return min(entries, key=lambda entry: (entry[1] is None, repr(entry)))
 
 
 def choose_one(entries: Sequence[Entry]) -> Entry:

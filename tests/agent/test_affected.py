@@ -386,6 +386,8 @@ def test_a_moved_rule_affects_its_chain_and_no_other():
     jump = next(key for key in desired.objects if key.name.startswith("filter/FORWARD/"))
 
     assert Affected(desired).by([rules[0]], desired) == set(rules)
+    assert Affected(desired).by([rules[0]], State()) == set(rules), "those that are missing"
+    assert Affected(State()).by([rules[0]], desired) == set(rules), "those that are left over"
     assert Affected(desired).by([jump], desired) == {jump}
 
 

@@ -15,7 +15,7 @@ from reconciler.core.execute import Outcome
 from reconciler.core.object import Key, Owner
 from reconciler.core.plan import Operation, Verb
 from reconciler.core.policy import Decision, Policy
-from reconciler.core.retry import FIGHT_TIMES, Retries
+from reconciler.core.retry import FIGHT_TIMES, FIRST_PAUSE, Retries
 from reconciler.core.state import State
 from reconciler.objects import BridgeDevice
 
@@ -235,6 +235,30 @@ def test_what_failed_again_for_the_same_reason_is_told_once(told):
         told.work(KEY, error=error)
 
     assert told.fates == [Fate.FAILED, Fate.FAILED]
+
+
+def test_what_failed_and_is_held_back_meanwhile_is_still_failed(told):
+    told.see(CHANGE)
+    told.work(KEY, error="EBUSY")
+    told.settle(mtu_of("web", Action.BLOCKED, "needs something, and that is tried again later"))
+
+    assert told.fates == [Fate.FAILED]
+
+
+@pytest.mark.parametrize("by_us", [True, False])
+def test_what_failed_and_got_right_begins_anew_the_next_time(told, by_us):
+    told.see(CHANGE)
+    for _ in range(10):
+        told.work(KEY, error="EBUSY")
+    if by_us:
+        told.work(KEY)
+    else:
+        told.settle()
+
+    told.now += 1000
+    told.work(KEY, error="EBUSY")
+
+    assert told.retries.next_due([KEY]) == pytest.approx(told.now + FIRST_PAUSE)
 
 
 def test_an_operation_that_failed_without_a_drift_waits_too(told):

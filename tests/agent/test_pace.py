@@ -25,6 +25,7 @@ def run(pace: Pace, kicks: list[float]) -> list[float]:
         while (due := pace.due()) is not None and due <= now:
             pace.act(due)
             acts.append(due)
+            assert len(acts) <= len(kicks), "it acts without a kick"
         if now < float("inf"):
             pace.kick(now)
     return acts

@@ -13,7 +13,7 @@ import pytest
 
 from reconciler.agent.wake import SIGNALS, Wake
 
-LONG = 20.0
+LONG = 10.0
 """Seconds that no test waits for: it is woken."""
 
 
@@ -99,6 +99,7 @@ def test_that_files_may_have_changed_is_told_once_and_wakes(wake):
 
 def test_a_kick_says_nothing_of_files(wake):
     wake.kick()
+    wake.sleep(LONG)
 
     assert not wake.take_files()
 
@@ -131,11 +132,11 @@ def test_a_signal_wakes_a_sleeper(wake):
 
 def test_signals_are_told_in_the_order_in_which_they_came(wake):
     with wake.listening():
-        for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGHUP):
+        for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGINT):
             os.kill(os.getpid(), number)
             wake.sleep(LONG)
 
-        assert wake.take_signals() == [signal.SIGHUP, signal.SIGUSR1, signal.SIGHUP]
+        assert wake.take_signals() == [signal.SIGHUP, signal.SIGUSR1, signal.SIGINT]
 
 
 def test_afterwards_signals_do_what_they_did_before(wake):

@@ -101,7 +101,8 @@ def test_what_an_edit_brings_about_in_other_resources_is_no_drift(places: Places
     places.apply()
     places.host.manifests.write("c3.yaml", container("bridge: br0, publish: ['8081:80']", "c3"))
     owners = {
-        change["owner"] for change in json.loads(places.call("diff", "-o", "json").stdout)["changes"]
+        change["owner"]
+        for change in json.loads(places.call("diff", "-o", "json").stdout)["changes"]
     }
     assert "Bridge/br0" in owners
     assert places.drift() == NONE

@@ -93,9 +93,7 @@ def declare(host: Host) -> None:
     host.manifests.write("br0.yaml", bridge())
 
 
-def test_whoever_listens_hears_of_drift_of_what_is_done_and_of_its_end(
-    host: Host, tmp_path: Path
-):
+def test_whoever_listens_hears_of_drift_of_what_is_done_and_of_its_end(host: Host, tmp_path: Path):
     declare(host)
     with running(host, tmp_path / "daemon") as daemon, listening(daemon) as heard:
         assert heard[0]["event"] == "status"
@@ -213,7 +211,9 @@ def test_the_socket_is_for_root_and_for_the_group_that_is_named(host: Host, tmp_
 def test_a_group_that_does_not_exist_is_an_error_at_the_start(host: Host, tmp_path: Path):
     declare(host)
     dirs = ("--run-dir", tmp_path / "run", "--state-dir", tmp_path / "state")
-    done = host.reconciler("run", host.manifests, *dirs, "--socket-group", "nobody-has-this")
+    done = host.reconciler(
+        "run", host.manifests, *dirs, "--socket-group", "nobody-has-this", deadline=20
+    )
     assert done.code == 1
     assert "nobody-has-this" in done.stderr
     assert facts.bridges() == set()
@@ -243,7 +243,9 @@ def test_a_tcp_port_that_is_taken_is_an_error_at_the_start(host: Host, tmp_path:
     host.ip("link set lo up")
     dirs = ("--run-dir", tmp_path / "run", "--state-dir", tmp_path / "state")
     with socket.create_server(("127.0.0.1", 9092)):
-        done = host.reconciler("run", host.manifests, *dirs, "--listen", "127.0.0.1:9092")
+        done = host.reconciler(
+            "run", host.manifests, *dirs, "--listen", "127.0.0.1:9092", deadline=20
+        )
     assert done.code == 1
     assert "127.0.0.1:9092" in done.stderr
     assert facts.bridges() == set()

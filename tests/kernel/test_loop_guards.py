@@ -81,9 +81,7 @@ def test_start_and_stop_on_a_converged_host_write_nothing_and_disturb_no_traffic
     assert [record["operations"] for record in events(daemon, "pass")] == [0]
 
 
-def test_sigterm_ends_it_within_seconds_and_leaves_the_network_as_it_is(
-    host: Host, tmp_path: Path
-):
+def test_sigterm_ends_it_within_seconds_and_leaves_the_network_as_it_is(host: Host, tmp_path: Path):
     declare(host, "c1")
     with running(host, tmp_path / "daemon") as daemon:
         before = kernel_snapshot()
@@ -216,7 +214,9 @@ def test_removing_most_manifests_at_once_deletes_nothing_and_says_so(host: Host,
         daemon.wait(lambda: "new" in facts.namespaces())
         (warning,) = daemon.wait(lambda: daemon.status()["warnings"])
 
-        found = re.match(r"([0-9]+) of the ([0-9]+) objects that are ours would be deleted", warning)
+        found = re.match(
+            r"([0-9]+) of the ([0-9]+) objects that are ours would be deleted", warning
+        )
         assert found
         assert int(found[1]) * 2 > int(found[2])
         assert "Container/c2, Container/c3, Container/c4 and 4 more" in warning
@@ -301,9 +301,7 @@ def test_once_exits_4_where_something_is_in_the_way(host: Host, tmp_path: Path):
 
 
 @pytest.mark.parametrize("spoil", ["broken", "gone", "empty"])
-def test_once_exits_1_on_bad_manifests_and_changes_nothing(
-    host: Host, tmp_path: Path, spoil: str
-):
+def test_once_exits_1_on_bad_manifests_and_changes_nothing(host: Host, tmp_path: Path, spoil: str):
     declare(host, "c1")
     converge(host)
     host.manifests.remove("c1.yaml")

@@ -97,9 +97,7 @@ def test_what_is_to_be_reported_is_named_and_left_until_the_manifests_change(
         assert [r["fate"] for r in daemon.history()] == ["reported", "healed"]
 
 
-def test_what_is_to_be_reported_and_goes_by_itself_is_no_drift_any_more(
-    host: Host, tmp_path: Path
-):
+def test_what_is_to_be_reported_and_goes_by_itself_is_no_drift_any_more(host: Host, tmp_path: Path):
     declare(host, "br0")
     with running(host, tmp_path / "daemon", "--drift", "report") as daemon:
         host.ip("link set br0 mtu 1400")

@@ -69,6 +69,13 @@ def test_of_two_strangers_with_one_key_always_the_same_is_taken(assembly):
     assert assembly.state.objects[BRIDGE.key] == first
 
 
+def test_of_two_owners_of_one_thing_always_the_same_is_taken(assembly):
+    for parts in (("a", "b"), ("b", "a")):
+        assembly.put(parts[0], [(BRIDGE, OURS)])
+        assembly.put(parts[1], [(BRIDGE, OTHERS)])
+        assert assembly.state.owners == {BRIDGE.key: OURS}
+
+
 def test_when_one_of_two_holders_lets_go_the_other_is_seen(assembly):
     assembly.put("a", [(BRIDGE, OURS)])
     assembly.put("b", [(BridgeDevice("", "br0", mtu=9000), None)])
@@ -79,9 +86,10 @@ def test_when_one_of_two_holders_lets_go_the_other_is_seen(assembly):
 
 
 def test_one_part_with_a_key_twice_holds_ours(assembly):
-    assembly.put("a", [(BridgeDevice("", "br0", mtu=9000), None), (BRIDGE, OURS)])
-
-    assert assembly.state == State.of([(BRIDGE, OURS)])
+    twice = [(BridgeDevice("", "br0", mtu=9000), None), (BRIDGE, OURS)]
+    for entries in (twice, twice[::-1]):
+        assembly.put("a", entries)
+        assert assembly.state == State.of([(BRIDGE, OURS)])
 
 
 # --------------------------------------------------------------------------- what has changed
@@ -186,20 +194,23 @@ def test_two_that_want_the_same_agree():
     assert assembly.state.owners == {forwarding.key: Owner("default", "Bridge/a")}
 
 
+def cables(netns: str) -> list[Entry]:
+    return [(Veth("", f"v{number}", netns, f"eth{number}"), OURS) for number in range(20)]
+
+
 def test_a_conflict_is_raised_until_it_is_solved_and_leaves_what_was():
     assembly = Assembly(choose_one)
-    assembly.put("Container/c1", [(PAIR, OURS)])
+    assembly.put("Container/c1", cables("c1"))
     assembly.put("Bridge/a", [(BRIDGE, OURS)])
     before = assembly.state
     changed(assembly)
 
-    moved = Veth("", "v1", "c2", "eth0", mtu=1500)
-    assembly.put("Container/c1", [(moved, OURS)])
+    assembly.put("Container/c1", cables("c2"))
     assembly.put("Bridge/b", [(BridgeDevice("", "br0", mtu=9000), OURS)])
     for _ in range(2):
         with pytest.raises(StateConflictError):
             _ = assembly.state
-    assembly.put("Container/c1", [(PAIR, OURS)])
+    assembly.put("Container/c1", cables("c1"))
     assembly.put("Bridge/b")
 
     assert assembly.state == before
