@@ -35,6 +35,8 @@ POLL = 5.0
 """Seconds between two looks at what nobody tells of: legacy rules, the host's parameters."""
 RESCAN = 15.0
 """Seconds between two looks at the files without a kick."""
+SETTLE = 0.3
+"""Seconds for which manifests that lack something have to stay as they are before it goes."""
 REFUSED_PAUSE = 5.0
 """Seconds before a revision that this host refused is tried again."""
 FAILED_PAUSE = 5.0
@@ -45,6 +47,10 @@ POLLED_MAX = 50
 
 class FilesWatch(Protocol):
     """What kicks when manifests change."""
+
+    polling: bool
+    why: str
+    """Why it polls, if it does."""
 
     def look_after(self) -> bool:
         """See to it that it still watches; True: it had not, so that a look is due."""
@@ -101,6 +107,8 @@ class Loop:
         self._alive_due, self._alive = now, watchdog_interval()
         self._spaces: frozenset[str] = frozenset()
         self._folders: frozenset[str] = frozenset()
+        self._held: Loaded | None = None
+        self._held_since = 0.0
         self._everything = False
         self._failed_until: float | None = None
         self._stopped = False
@@ -171,7 +179,7 @@ class Loop:
         if self._everything:
             self._everything = False
             self._passes.forgive()
-            loaded = self._check()
+            loaded, self._held = self._check() or self._held, None
             self._pass(Trigger("signal", EVERYTHING, self._take_heard(), loaded, now))
             self._slices.restart(time.monotonic())
         if self._is_due(self._files_pace, now) or now >= self._rescan_due:
@@ -211,10 +219,31 @@ class Loop:
         self._rescan_due = now + RESCAN
         self._ears.files.look_after()
         self._ears.names.arm()
-        loaded = self._check()
-        if loaded is not None:
-            heard = self._take_heard()
-            self._pass(Trigger("manifests", scope_heard(heard), heard, loaded, now))
+        loaded = self._check() or self._held
+        if loaded is None:
+            return
+        if self._must_settle(loaded, now):
+            return
+        self._held = None
+        heard = self._take_heard()
+        self._pass(Trigger("manifests", scope_heard(heard), heard, loaded, now))
+
+    def _must_settle(self, loaded: Loaded, now: float) -> bool:
+        """Wait a moment before what is not declared any more goes: it may be half of a checkout.
+
+        Whoever deletes files to write them anew leaves, for that moment, a tree that is valid and
+        lacks something. It comes into force when it has stayed so, and nothing is wrong with it.
+        """
+        engine = self._passes.engine
+        before = engine.loaded.catalog.resources if engine.loaded is not None else {}
+        if before.keys() <= loaded.catalog.resources.keys():
+            return False
+        if self._held is not loaded:
+            self._held, self._held_since = loaded, now
+        if now - self._held_since >= SETTLE and not self._manifests.problems:
+            return False
+        self._rescan_due = min(self._rescan_due, now + SETTLE)
+        return True
 
     def _check(self) -> Loaded | None:
         """Look at the files; gives a revision that is new, and says what is wrong."""
@@ -226,6 +255,16 @@ class Loop:
             manifests.loaded,
             manifests.problems,
             manifests.problems_since,
+        )
+        watch = self._ears.files
+        self._passes.notes = tuple(
+            filter(
+                None,
+                (
+                    f"manifests are polled every two seconds: {watch.why}" if watch.polling else "",
+                    self._ears.names.problem,
+                ),
+            )
         )
         if manifests.unsettled:
             self._files_pace.kick(time.monotonic())

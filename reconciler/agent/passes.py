@@ -90,6 +90,8 @@ class Passes:
         self._last_success: float | None = None
         self._too_many = ""
         self._inert: tuple[str, ...] = ()
+        self.notes: tuple[str, ...] = ()
+        """What status is to say of how the loop hears."""
         self.manifests = ManifestsStatus()
         self.refused: Loaded | None = None
         """A revision that is valid and cannot be wanted on this host as it is: tried again."""
@@ -201,7 +203,9 @@ class Passes:
             last_success=self._last_success,
             observed=self.engine.observed,
             warnings=tuple(
-                filter(None, (*self.engine.host.warnings, self._too_many, *self._inert))
+                filter(
+                    None, (*self.notes, *self.engine.host.warnings, self._too_many, *self._inert)
+                )
             ),
             source_of=self._source_of,
         )

@@ -36,7 +36,7 @@ class Wake:
         return found
 
     def kick(self) -> None:
-        """Wake the sleeper; from any thread, and from a signal handler."""
+        """Wake the sleeper; from any thread."""
         with suppress(BlockingIOError, OSError):  # full: it wakes anyway
             os.write(self._write, b"k")
 
@@ -60,12 +60,14 @@ class Wake:
 
         def note(number: int, _frame: FrameType | None) -> None:
             self._signals.append(number)
-            self.kick()
 
         before = {number: signal.signal(number, note) for number in SIGNALS}
+        # A handler in Python runs too late for a sleeper that falls asleep at this very moment.
+        woken = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         try:
             yield
         finally:
+            signal.set_wakeup_fd(woken)
             for number, handler in before.items():
                 signal.signal(number, handler)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import rich_click as click
 
+from reconciler.agent.applied import AppliedRecord
 from reconciler.agent.changes_json import render_errors
 from reconciler.agent.reconcile import Report, reconcile
 from reconciler.cli import exit_codes, options
@@ -31,8 +32,8 @@ from reconciler.host.privilege import require_admin
 )
 @options.output("text", "json")
 @options.run_dir
-@options.state_dir
-def command(set_name: str, all_sets: bool, output: str, run_dir: Path) -> int:
+@options.state_dir_used
+def command(set_name: str, all_sets: bool, output: str, run_dir: Path, state_dir: Path) -> int:
     """Remove all that we own, and nothing else. Needs no manifests.
 
     Kernel parameters stay as they are. Exits with 0, or 4 if something could not be removed.
@@ -42,6 +43,8 @@ def command(set_name: str, all_sets: bool, output: str, run_dir: Path) -> int:
         with host_lock(run_dir, "reconciler teardown"):
             names = _sets() if all_sets else [set_name]
             reports = {name: _teardown(name) for name in names}
+            for name in names:
+                AppliedRecord(state_dir, name).forget()
     if output == "json":
         print_json(_render(list(reports.values())))
     else:

@@ -13,6 +13,7 @@ from reconciler.agent.status import (
 from reconciler.core.diff import Action, Change, Difference
 from reconciler.core.drift import Culprit, Drift, Fate, FoundBy, Mode
 from reconciler.core.object import Key, Owner
+from reconciler.core.state import State
 from reconciler.manifest.problem import Problem
 from reconciler.objects import BridgeDevice
 
@@ -48,6 +49,13 @@ def resource(name: str, state: ResourceState = ResourceState.READY, message: str
     return ResourceStatus(kind, name, state, message, 1_700_000_000.0, "web.yaml:1")
 
 
+def owning(**counts: int) -> State:
+    """What was seen, of which so many objects of each type are ours."""
+    mine = Owner("default", "Bridge/web")
+    keys = [Key(kind, "", str(n)) for kind, count in counts.items() for n in range(count)]
+    return State(owners=dict.fromkeys(keys, mine) | {Key("device", "", "x"): Owner("other", "?")})
+
+
 def status(**fields) -> Status:
     """A loop that is in sync, unless the test says otherwise."""
     given = {
@@ -60,7 +68,7 @@ def status(**fields) -> Status:
         "resources": (resource("Bridge/web"), resource("Container/web1")),
         "last_pass": PassSummary(7, "drift", 1_700_000_100.0, 0.5, operations=3, failures=1),
         "last_success": 1_700_000_100.5,
-        "owned": {"device": 3, "address": 2},
+        "observed": owning(device=3, address=2),
     }
     return Status(**{**given, **fields})
 

@@ -8,12 +8,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from reconciler.agent.metrics import Metrics
 from reconciler.agent.status import ManifestsStatus, ResourceState
 from reconciler.core.drift import Fate
-from tests.agent.boards import MTU, PROBLEM, board, resource, status
+from tests.agent.boards import MTU, PROBLEM, board, owning, resource, status
 
 
 @pytest.fixture
 def empty():
-    return board(owned={}, resources=(), last_pass=None, last_success=None)
+    return board(observed=owning(), resources=(), last_pass=None, last_success=None)
 
 
 def samples(metrics):
@@ -113,11 +113,11 @@ def test_the_board_is_read_when_somebody_asks():
 
 
 def test_what_has_gone_from_the_board_leaves_no_label():
-    shown = board(owned={"device": 3, "rule": 40})
+    shown = board(observed=owning(device=3, rule=40))
     metrics = Metrics(shown)
     samples(metrics)
 
-    shown.publish(status(owned={"device": 1}))
+    shown.publish(status(observed=owning(device=1)))
     found = samples(metrics)
 
     assert found["owned_objects", "device"] == 1

@@ -295,6 +295,17 @@ def test_a_namespace_that_is_gone_before_it_is_looked_into_is_no_error(many: Fol
     assert not [key for key in state.objects if key.netns == "c8" and key.type != "sysctl"]
 
 
+def test_a_look_at_which_namespaces_there_are_forgets_those_that_are_gone(
+    many: Follower, host: Host
+):
+    host.delete_netns("c8")
+    host.add_netns("c11")
+    many.look(Scope(spaces=True))
+
+    assert "c8" not in many.linux.look.observed.namespaces
+    assert "c11" in many.linux.look.observed.namespaces, "and looks into those that are new"
+
+
 def test_a_device_that_is_gone_before_it_is_looked_at_is_no_error(many: Follower, host: Host):
     index = many.linux.look.observed.index("br0")
     host.ip("link del br0")

@@ -17,7 +17,7 @@ from reconciler.agent.scan import scan
 from tests.kernel import facts
 from tests.kernel.daemon import Daemon, Record, running
 from tests.kernel.manifests import bridge, container
-from tests.world import Host, Manifests
+from tests.world import Host, Manifests, wait_until
 
 GATEWAY = "10.1.0.1/24"
 SOON = 5.0
@@ -337,3 +337,30 @@ def test_on_a_file_server_changes_are_found_by_looking(host: Host, tmp_path: Pat
         host.manifests.folder.mkdir()
         declare(host, "c2", "c3")
         wait_for_containers(daemon, "c2", "c3", deadline=10)
+
+
+def test_a_tree_that_is_deleted_and_written_anew_slowly_deletes_nothing(host: Host, tmp_path: Path):
+    """A checkout that takes its time leaves, in between, a valid tree that lacks something."""
+    texts = {f"c{n}.yaml": container(name=f"c{n}") for n in range(4)}
+    host.manifests.write("bridge.yaml", bridge())
+    for name, text in texts.items():
+        host.manifests.write(name, text)
+    with running(host, tmp_path / "d") as daemon:
+        inodes = {n: facts.namespace_inode(n) for n in facts.namespaces()}
+        for _ in range(3):
+            for name in texts:
+                host.manifests.remove(name)
+            for name, text in texts.items():
+                pause_between_files()
+                host.manifests.write(name, text)
+        host.manifests.write("marker.yaml", container("network: none", "marker"))
+
+        daemon.wait(lambda: "marker" in facts.namespaces())
+        assert inodes.items() <= {n: facts.namespace_inode(n) for n in facts.namespaces()}.items()
+        assert not [line for line in daemon.log if line.get("verb") == "delete"]
+
+
+def pause_between_files() -> None:
+    """Longer than it takes to notice a file, shorter than what has to stay as it is."""
+    begin = time.monotonic()
+    wait_until(lambda: time.monotonic() - begin > 0.06)
