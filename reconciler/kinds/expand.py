@@ -55,6 +55,8 @@ class Expander:
         self._walls: dict[str, _Made] = {}
         self._assembly = Assembly(choose_one)
         self._parts: dict[object, tuple[Entry, ...]] = {}
+        self._known = False
+        """Whether what was wanted before was put together here, so that changes can be named."""
 
     def expand(self, catalog: Catalog, observed: State, *, partial: bool = False) -> State:
         """Say what is desired.
@@ -93,7 +95,9 @@ class Expander:
 
     def take_changed(self) -> frozenset[Key] | None:
         """Name what is wanted otherwise than when this was asked last; None: that is not known."""
-        return self._assembly.take_changed() if self._parts else None
+        changed = self._assembly.take_changed()
+        known, self._known = self._known, bool(self._parts)
+        return changed if known and self._parts else None
 
     def _make_all(
         self,
@@ -116,7 +120,7 @@ class Expander:
         # A conflict leaves half of the new parts put: then the next time all are put again.
         known, self._parts = self._parts, {}
         if not known:
-            self._assembly = Assembly(choose_one)
+            self._assembly, self._known = Assembly(choose_one), False
         for part in known.keys() - parts.keys():
             self._assembly.put(part)
         for part, entries in parts.items():
