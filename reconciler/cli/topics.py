@@ -16,6 +16,7 @@ SUMMARIES = {
     "names": "hostname, hosts and resolv.conf of a container.",
     "sysctls": "Kernel parameters that are set along with the network.",
     "yaml": "How manifests are read.",
+    "loop": "What run watches, what drift is, and what is done about it.",
 }
 
 _SERVERS = ", ".join(map(str, FALLBACK))
@@ -24,8 +25,9 @@ _SERVERS_IPV6 = ", ".join(map(str, FALLBACK_IPV6))
 _EXIT_CODES = (
     (exit_codes.OK, "All is well: valid, in sync, converged."),
     (exit_codes.ERROR, 'An error. Never "changes": that is also how a program dies.'),
-    (exit_codes.CHANGES, "diff: there are changes."),
-    (exit_codes.FAILED, "apply, teardown: not converged; the report says why."),
+    (exit_codes.ERROR, "status: no loop answers."),
+    (exit_codes.CHANGES, "diff: there are changes. status: not in sync. drift: some."),
+    (exit_codes.FAILED, "apply, teardown, run --once: not converged; the report says why."),
     (exit_codes.LOCKED, "Another instance works on this host."),
     (exit_codes.USAGE, "A wrong command line."),
     (exit_codes.PRIVILEGE, "A missing privilege."),
@@ -92,4 +94,21 @@ no number. A field that wants text takes 80, 1.10 or true as they are written.
 A field that is written but empty counts as not written. Duplicate keys,
 anchors, aliases, merge keys and tags are errors. Symbolic links are followed
 inside the directory only.""",
+    "loop": """\
+`reconciler run` applies when a manifest changes: as a whole and valid, or not
+at all. What is not declared any more goes when that has been so for a third
+of a second. It hears of devices, addresses, routes and queues in every
+namespace and of rules of nf_tables at once, of names by inotify; rules of
+iptables-legacy and the host's parameters are looked at every --poll seconds,
+everything every --full-look seconds, in slices.
+Drift is what differs although no manifest changed. --drift, or the annotation
+reconciler/drift of a resource, says what is done: heal it, report it until
+the manifests change, or suspend. An object that drifts five times in ten
+minutes is fought over: the program is named where the kernel tells, and the
+object is left alone, ten seconds at first, ten minutes at most. What fails is
+tried again after 50 ms at first, a minute at most, each object for itself.
+Changes of devices, and of what is not nf_tables, addresses or routes, carry
+no name: the kernel does not say who made them.
+SIGTERM ends it and leaves the network as it is, SIGHUP looks at everything
+and tries what waits, SIGUSR1 writes what it knows to the log.""",
 }
