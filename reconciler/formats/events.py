@@ -12,15 +12,14 @@ from struct import Struct
 from typing import NamedTuple
 
 from reconciler.formats.link import IFLA_IFNAME, RTM_DELLINK, RTM_NEWLINK
+from reconciler.formats.neighbour import NETNSA_NSID, RTM_NEWNSID
 from reconciler.formats.netlink import (
     FormatErrors,
     Message,
     NetlinkFormatError,
-    Request,
     parse_attributes,
     parse_messages,
     parse_text,
-    render_u32,
     s32,
     u32,
 )
@@ -40,8 +39,7 @@ NFNLGRP_NFTABLES = 7
 _ADDRESSES = (20, 21)  # RTM_NEWADDR, RTM_DELADDR
 _ROUTES = (24, 25)
 _QDISCS = (36, 37)
-RTM_NEWNSID, RTM_DELNSID, RTM_GETNSID = 88, 89, 90
-NETNSA_NSID, NETNSA_FD = 1, 3
+RTM_DELNSID = 89
 
 _INDEX_AT_4 = Struct("=4xi")  # struct ifinfomsg, ifaddrmsg, tcmsg: the index is the second word
 _RTMSG, _IFINFO = 12, 16
@@ -142,28 +140,3 @@ class RulesReader:
             found = parse_generation(data, message.start, message.end)
             families, self._families = frozenset(self._families), set()
             yield RulesEvent(families, found.number, found.pid, found.program)
-
-
-def get_nsid(fd: int) -> Request:
-    """Ask which number a namespace has in ours, by an open descriptor of it."""
-    return Request(RTM_GETNSID, 0, bytes(4) + render_u32(NETNSA_FD, fd))
-
-
-def assign_nsid(fd: int) -> Request:
-    """Give a namespace a number in ours, any that is free; EEXIST if it has one."""
-    body = bytes(4) + render_u32(NETNSA_FD, fd) + render_u32(NETNSA_NSID, 0xFFFFFFFF)
-    return Request(RTM_NEWNSID, 0, body)
-
-
-def parse_nsid(body: bytes) -> int | None:
-    """Read the answer to get_nsid; None: it has no number.
-
-    Raises:
-        NetlinkFormatError: It is no such answer.
-    """
-    found = parse_attributes(body, 4, len(body), (NETNSA_NSID,))
-    try:
-        number: int = s32(found[NETNSA_NSID])[0]
-    except (KeyError, *FormatErrors) as error:
-        raise NetlinkFormatError(f"number of a namespace: {error!r}") from None
-    return None if number < 0 else number

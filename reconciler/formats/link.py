@@ -42,7 +42,8 @@ IFLA_PROP_LIST, IFLA_ALT_IFNAME = 52, 53
 IFNAMSIZ = 16  # linux/if.h, with the final NUL
 IFF_UP = 0x1
 IF_OPER_UP = 6
-RTEXT_FILTER_SKIP_STATS = 8  # a third of a dump's bytes, which nobody here reads
+RTEXT_FILTER_SKIP_STATS = 8  # those of IPv6, a third of a dump's bytes, which nobody here reads
+_COUNTERS = frozenset({7, 23})  # IFLA_STATS, IFLA_STATS64: always there (Linux 6.18)
 
 IFINFO = Struct("=BxHiII")  # struct ifinfomsg: family, type, index, flags, change
 _ATTRIBUTES = frozenset(
@@ -52,6 +53,7 @@ _ATTRIBUTES = frozenset(
 )
 _INFO = frozenset({IFLA_INFO_KIND, IFLA_INFO_DATA, IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA})
 _ZERO = b"\0\0\0\0"
+_ATTRIBUTE = Struct("=HH")
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +221,28 @@ def parse_link(data: bytes, start: int, end: int) -> LinkMessage:
         raise NetlinkFormatError("link message without a name") from None
     except FormatErrors as error:
         raise NetlinkFormatError(f"link message: {error}") from None
+
+
+def without_counters(body: bytes) -> bytes:
+    """The body of an RTM_NEWLINK without what every packet changes, to compare it with an older one.
+
+    Raises:
+        NetlinkFormatError: It is not one.
+    """
+    kept, start, end = [], IFINFO.size, len(body)
+    begin = 0
+    unpack = _ATTRIBUTE.unpack_from
+    while start <= end - 4:
+        length, kind = unpack(body, start)
+        if length < 4:
+            raise NetlinkFormatError(f"attribute of {length} bytes at {start} of {end}")
+        after = start + ((length + 3) & ~3)
+        if kind in _COUNTERS:
+            kept.append(body[begin:start])
+            begin = after
+        start = after
+    kept.append(body[begin:])
+    return b"".join(kept)
 
 
 def _parse_info(info: bytes) -> tuple[str, bytes, bytes]:

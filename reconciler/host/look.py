@@ -13,8 +13,8 @@ from reconciler.core.object import HOST
 from reconciler.core.state import State
 from reconciler.errors import HostError, PrivilegeError
 from reconciler.formats.address import dump_addresses, parse_address
-from reconciler.formats.events import assign_nsid, get_nsid, parse_nsid
-from reconciler.formats.link import dump_links, get_link, get_link_at, parse_link
+from reconciler.formats.link import dump_links, get_link, get_link_at, parse_link, without_counters
+from reconciler.formats.neighbour import assign_nsid, get_nsid, parse_nsid
 from reconciler.formats.route import dump_routes, parse_route
 from reconciler.host.base import Interest, Scope
 from reconciler.host.firewall.apply import FAMILIES, HostFirewall
@@ -172,7 +172,7 @@ class Look:
         addresses = space.socket.dump_bodies(_ADDRESSES) if ours else []
         routes = space.socket.dump_bodies(_ROUTES) if ours else []
         self._number(name, space)
-        answer = hash((ours, *links, b"", *addresses, b"", *routes))
+        answer = hash((ours, *map(without_counters, links), b"", *addresses, b"", *routes))
         if self._answers.get(name) == answer:
             return
         parsed = parsed or [parse_link(data, 0, len(data)) for data in links]
@@ -201,7 +201,8 @@ class Look:
         here = self._kernel.at(HOST).socket
         for _ in range(2):
             (reply,) = here.request([get_nsid(space.fd)])
-            number = parse_nsid(reply.payloads[0]) if reply.payloads else None
+            answer = reply.payloads[0] if reply.payloads else b""
+            number = parse_nsid(answer, 0, len(answer)) if answer else None
             if number is not None:
                 self._numbers[number] = name
                 self._numbered.add(name)

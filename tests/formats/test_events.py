@@ -12,19 +12,15 @@ from hypothesis import strategies as st
 
 from reconciler.formats.address import add_address
 from reconciler.formats.events import (
-    NETNSA_NSID,
     RTM_DELNSID,
-    RTM_NEWNSID,
     DeviceEvent,
     NamespaceEvent,
     RulesEvent,
     RulesReader,
-    assign_nsid,
-    get_nsid,
     parse_events,
-    parse_nsid,
 )
 from reconciler.formats.link import RTM_DELLINK, RTM_NEWLINK
+from reconciler.formats.neighbour import NETNSA_NSID, RTM_NEWNSID
 from reconciler.formats.netlink import NetlinkFormatError, render_text, render_u32
 from reconciler.formats.nfnetlink import NFT_MSG_NEWGEN
 from reconciler.formats.route import RTA_TABLE, RouteSpec, add_route
@@ -195,27 +191,6 @@ def test_the_end_of_a_transaction_without_its_number_is_our_error(body):
         read(message(NFT_MSG_NEWGEN, body, 0))
 
 
-# --------------------------------------------------------------------------- numbers of namespaces
-
-
-def test_a_namespace_is_asked_about_and_given_a_number_by_its_descriptor():
-    assert get_nsid(5).body == bytes(4) + render_u32(3, 5)
-    assert assign_nsid(5).body == bytes(4) + render_u32(3, 5) + render_u32(1, 0xFFFFFFFF)
-    assert not get_nsid(5).changes
-    assert assign_nsid(5).changes
-
-
-def test_the_answer_is_a_number_or_that_there_is_none():
-    assert parse_nsid(bytes(4) + render_u32(NETNSA_NSID, 3)) == 3
-    assert parse_nsid(bytes(4) + render_u32(NETNSA_NSID, 0xFFFFFFFF)) is None
-
-
-@pytest.mark.parametrize("body", [b"", bytes(4), bytes(4) + struct.pack("=HHH", 6, 1, 0)])
-def test_an_answer_without_a_number_is_our_error(body):
-    with pytest.raises(NetlinkFormatError):
-        parse_nsid(body)
-
-
 # --------------------------------------------------------------------------- any bytes
 
 KINDS = [*range(16, 40), RTM_NEWNSID, RTM_DELNSID, NFT_MSG_NEWGEN, 10 << 8 | 6]
@@ -255,9 +230,3 @@ def test_any_bytes_are_transactions_or_our_error_and_the_next_are_understood(fou
     list(reader.read(commit(1)))
 
     assert next(iter(reader.read(rules(2) + commit(2)))).families == {4}
-
-
-@given(bodies)
-def test_any_bytes_are_a_number_or_our_error(body: bytes):
-    with suppress(NetlinkFormatError):
-        assert parse_nsid(body) is None or parse_nsid(body) >= 0

@@ -11,7 +11,16 @@ from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
 from reconciler.formats import address, link, neighbour, route
 from reconciler.formats.address import AddressMessage, add_address, delete_address, parse_address
-from reconciler.formats.link import BridgeAttributes, LinkMessage, PortAttributes, parse_link
+from reconciler.formats.link import (
+    IFINFO,
+    IFLA_IFALIAS,
+    IFLA_IFNAME,
+    BridgeAttributes,
+    LinkMessage,
+    PortAttributes,
+    parse_link,
+    without_counters,
+)
 from reconciler.formats.link_request import LinkSettings, create_bridge, create_veth, set_link
 from reconciler.formats.neighbour import get_nsid, parse_neighbour, parse_nsid
 from reconciler.formats.netlink import (
@@ -305,3 +314,14 @@ def test_a_namespace_without_a_number_has_none():
     assert read(parse_nsid, b"\0" * 4 + render_s32(1, -1)) is None
     assert read(parse_nsid, b"\0" * 4 + render_s32(1, 3)) == 3
     assert get_nsid(9).body == b"\0" * 4 + render_u32(3, 9)
+
+
+def test_what_packets_change_is_left_out_of_a_link_and_nothing_else():
+    head = IFINFO.pack(0, 1, 2, 0, 0)
+    name, alias = render_text(IFLA_IFNAME, "eth0"), render_text(IFLA_IFALIAS, "words")
+    counters = [render_attribute(kind, bytes(size)) for kind, size in ((23, 200), (7, 96))]
+
+    found = without_counters(head + name + b"".join(counters) + alias)
+
+    assert found == head + name + alias
+    assert without_counters(found) == found
