@@ -161,7 +161,7 @@ class DriftBook:
                 del self._open[key]
                 self._retries.worked(key)
                 self._settle(ended, moment.monotonic - one.since)
-            elif change.action is Action.BLOCKED and one.drift.fate is Fate.OPEN:
+            elif change.action is Action.BLOCKED and one.drift.fate in {Fate.OPEN, Fate.FAILED}:
                 self._change_fate(one, Fate.BLOCKED, change.reason, moment)
 
     def _change_fate(self, one: _Open, fate: Fate, message: str, moment: Moment) -> None:

@@ -10,26 +10,24 @@ from __future__ import annotations
 import random
 import signal
 import time
-from dataclasses import dataclass
-from typing import Protocol
 
 from reconciler.agent.board import Board
+from reconciler.agent.ears import Ears, merge
 from reconciler.agent.manifests import Manifests
 from reconciler.agent.notify import notify, watchdog_interval
 from reconciler.agent.pace import Pace
-from reconciler.agent.passes import Passes, Trigger
+from reconciler.agent.passes import Passes
 from reconciler.agent.reporter import Reporter
 from reconciler.agent.scopes import scope_heard
 from reconciler.agent.slices import PERIOD, Slices
 from reconciler.agent.source import Loaded
 from reconciler.agent.status import ManifestsStatus
-from reconciler.agent.wake import Wake
+from reconciler.agent.trigger import Trigger
 from reconciler.core.object import HOST
 from reconciler.errors import HostError
 from reconciler.host.base import EVERYTHING, Scope
 from reconciler.host.firewall.apply import FAMILIES
-from reconciler.host.monitor import Heard, Monitor
-from reconciler.host.names_watch import NamesWatch
+from reconciler.host.monitor import Heard
 
 POLL = 5.0
 """Seconds between two looks at what nobody tells of: legacy rules, the host's parameters."""
@@ -43,31 +41,6 @@ FAILED_PAUSE = 5.0
 """Seconds before another look after one that the kernel refused altogether."""
 POLLED_MAX = 50
 """Namespaces whose parameters are polled, too; of more than that only the full look's slices."""
-
-
-class FilesWatch(Protocol):
-    """What kicks when manifests change."""
-
-    polling: bool
-    why: str
-    """Why it polls, if it does."""
-
-    def look_after(self) -> bool:
-        """See to it that it still watches; True: it had not, so that a look is due."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ears:
-    """What a loop hears of."""
-
-    monitor: Monitor
-    """Of changes in the kernel."""
-    names: NamesWatch
-    """Of names under /run/netns and /etc/netns."""
-    files: FilesWatch
-    """Of manifests."""
-    wake: Wake
-    """What it sleeps on meanwhile."""
 
 
 class Loop:
@@ -247,7 +220,7 @@ class Loop:
 
     def _check(self) -> Loaded | None:
         """Look at the files; gives a revision that is new, and says what is wrong."""
-        manifests, before = self._manifests, self._passes.manifests
+        manifests, before = self._manifests, self._passes.publisher.manifests
         loaded = manifests.check()
         found = ManifestsStatus(
             manifests.paths,
@@ -257,7 +230,7 @@ class Loop:
             manifests.problems_since,
         )
         watch = self._ears.files
-        self._passes.notes = tuple(
+        self._passes.publisher.notes = tuple(
             filter(
                 None,
                 (
@@ -269,7 +242,7 @@ class Loop:
         if manifests.unsettled:
             self._files_pace.kick(time.monotonic())
         if found != before:
-            self._passes.manifests = found
+            self._passes.publisher.manifests = found
             self._reporter.manifests_changed(found, time.time())
             if loaded is None:
                 self._passes.publish()
@@ -293,6 +266,7 @@ class Loop:
             return self._passes.run(trigger)
         except HostError as error:
             self._reporter.trouble("the pass failed", str(error))
+            self._passes.failed(str(error))
             # What was to be looked at is not known, so that all of it is looked at again.
             self._failed_until = time.monotonic() + FAILED_PAUSE
             return False
@@ -309,16 +283,3 @@ class Loop:
                     self._reporter.dump(self._board.status)
                 case _:
                     self._stopped = True
-
-
-def merge(old: Heard, new: Heard) -> Heard:
-    """Put together what was told before and what was told since."""
-    return Heard(
-        places=old.places | {p: who or old.places.get(p) for p, who in new.places.items()},
-        ours=(old.ours - new.places.keys()) | new.ours,
-        names=old.names | new.names,
-        devices_changed=old.devices_changed | new.devices_changed,
-        families=old.families | new.families,
-        spaces=old.spaces or new.spaces,
-        overrun=old.overrun or new.overrun,
-    )

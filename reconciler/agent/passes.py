@@ -7,60 +7,35 @@ look; what is wrong with one object holds up only what depends on it.
 
 from __future__ import annotations
 
-import os
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
-from reconciler import __version__
 from reconciler.agent.applied import AppliedRecord
+from reconciler.agent.attribution import attribute
 from reconciler.agent.board import Board
 from reconciler.agent.drifts import DriftBook, Moment, differing
 from reconciler.agent.engine import Engine
 from reconciler.agent.port_problems import explain_ports
+from reconciler.agent.publisher import Publisher
 from reconciler.agent.reconcile import ROUNDS_MAX, Preview
 from reconciler.agent.reporter import Reporter
-from reconciler.agent.resources import ResourceBook, judge
-from reconciler.agent.scopes import SILENT, culprit_of, family_of, scope_heard, scope_of, told
+from reconciler.agent.scopes import scope_heard, scope_of
 from reconciler.agent.source import Loaded
-from reconciler.agent.status import ManifestsStatus, PassSummary, Status
-from reconciler.core.diff import Action, Change
-from reconciler.core.drift import Culprit, FoundBy, Mode
+from reconciler.agent.status import PassSummary
+from reconciler.agent.trigger import Settings, Trigger
+from reconciler.core.diff import Action
+from reconciler.core.drift import Mode
 from reconciler.core.execute import Outcome
-from reconciler.core.guard import Limit, check_deletes, count_owned
+from reconciler.core.guard import check_deletes, count_owned
 from reconciler.core.object import Key
 from reconciler.core.policy import SHARED, Policy
 from reconciler.core.retry import Retries
 from reconciler.errors import ReconcilerError
-from reconciler.host.base import NOWHERE, Scope
-from reconciler.host.monitor import Heard, Monitor
-from reconciler.kinds.inert import inert_fields
+from reconciler.host.monitor import Monitor
 from reconciler.manifest.problem import Problem
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How a run behaves."""
-
-    set_name: str = "default"
-    mode: Mode = Mode.HEAL
-    prune: bool | None = None
-    adopt: bool = False
-    max_deletes: Limit | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Trigger:
-    """Why a pass is made, and what it has to look at."""
-
-    cause: str
-    scope: Scope = NOWHERE
-    heard: Heard = field(default_factory=Heard)
-    loaded: Loaded | None = None
-    since: float = 0.0
-    """When the first of it was told, by the monotonic clock."""
 
 
 class Passes:
@@ -77,26 +52,18 @@ class Passes:
     ) -> None:
         """Make none yet."""
         self.engine, self._monitor, self._settings = engine, monitor, settings
-        self._board, self._reporter, self._applied = board, reporter, applied
+        self._reporter, self._applied = reporter, applied
+        self.publisher = Publisher(engine, board, settings.set_name, settings.mode)
         self._retries = Retries()
         self._drifts = DriftBook(self._retries, self._mode_of, reporter.drift_settled)
-        self._resources = ResourceBook()
         self._failures: dict[Key, str] = {}
         self._preview: Preview | None = None
         self._number = 0
         self._phases: dict[str, float] = {}
-        self._started = time.time()
-        self._last_pass: PassSummary | None = None
-        self._last_success: float | None = None
-        self._too_many = ""
-        self._inert: tuple[str, ...] = ()
-        self.notes: tuple[str, ...] = ()
-        """What status is to say of how the loop hears."""
-        self.manifests = ManifestsStatus()
+        self._asked = False
+        """A change of the manifests is being made, or was when the last pass came to nothing."""
         self.refused: Loaded | None = None
         """A revision that is valid and cannot be wanted on this host as it is: tried again."""
-        self._refusal: tuple[Problem, ...] = ()
-        self._refused_since: float | None = None
 
     def run(self, trigger: Trigger) -> bool:
         """Make one pass, and say whether the host is as declared after it.
@@ -126,13 +93,13 @@ class Passes:
         outcomes, after = self._converge(trigger, preview)
         moment = _now()
         self._drifts.settle(after, moment)
-        if trigger.loaded is not None:
+        if self._asked:
             self._drifts.owed |= set(differing(after)) - {d.change.key for d in self._drifts.drifts}
             self._remember(after)
-        self._preview = after
+        self._asked, self._preview, self.publisher.trouble = False, after, ""
         summary = self._summary(trigger, started, clock, outcomes)
         if outcomes or trigger.cause not in {"look", "drift"}:
-            self._last_pass = summary
+            self.publisher.last_pass = summary
         self._reporter.pass_done(summary, self._phases | {"total": summary.seconds})
         self.publish()
         return self.in_sync
@@ -150,15 +117,18 @@ class Passes:
             *(self._number, trigger.cause, started, time.perf_counter() - clock),
             operations=sum(not outcome.skipped for outcome in outcomes),
             failures=sum(outcome.error is not None for outcome in outcomes),
-            revision=self.manifests.revision,
+            revision=self.publisher.manifests.revision,
         )
 
     @property
     def in_sync(self) -> bool:
         """The host is as the manifests say, and they are as they are in the directory."""
-        if self._preview is None or self.manifests.problems or self._refusal or self._too_many:
-            return False
-        return not differing(self._preview) and not self._drifts.drifts
+        return self.publisher.in_sync(self._preview, self._drifts.drifts)
+
+    def failed(self, why: str) -> None:
+        """A pass came to nothing: the kernel refused even to be looked at."""
+        self.publisher.trouble = f"the last pass failed: {why}"
+        self.publish()
 
     def next_retry(self) -> float | None:
         """When something that waits is to be tried again, by the monotonic clock."""
@@ -174,71 +144,44 @@ class Passes:
 
     def publish(self) -> None:
         """Put a new status on the board."""
-        loaded, preview = self.engine.loaded, self._preview
-        now = time.time()
-        if loaded is not None and preview is not None:
-            found = judge(preview, self._drifts.drifts, self._failures)
-            self._resources.update(loaded.catalog, found, now)
-        in_sync = self.in_sync
-        if in_sync:
-            self._last_success = now
-        ready = loaded is not None and preview is not None
-        self._board.publish(replace(self._status(), in_sync=in_sync, ready=ready))
-
-    def _status(self) -> Status:
-        problems = (*self.manifests.problems, *self._refusal)
-        since = self.manifests.problems_since or self._refused_since
-        return Status(
-            version=__version__,
-            pid=os.getpid(),
-            set_name=self._settings.set_name,
-            mode=self._settings.mode,
-            started=self._started,
-            manifests=replace(
-                self.manifests, problems=problems, problems_since=since if problems else None
-            ),
-            resources=self._resources.all,
-            drift=self._drifts.drifts,
-            last_pass=self._last_pass,
-            last_success=self._last_success,
-            observed=self.engine.observed,
-            warnings=tuple(
-                filter(
-                    None, (*self.notes, *self.engine.host.warnings, self._too_many, *self._inert)
-                )
-            ),
-            source_of=self._source_of,
-        )
+        self.publisher.publish(self._preview, self._drifts.drifts, self._failures)
 
     def _before(self, trigger: Trigger) -> Preview | None:
         """Compare with what was wanted so far: whatever differs now, nobody asked for."""
-        if self.engine.loaded is None:
+        if self.engine.loaded is None or self._asked:
             return None
         with self._timed("compare"):
             found = self.engine.compare(self._policy())
-            new = self._drifts.see(found, _now(), self._told(trigger), trigger.since)
-            for drift in new:
-                self._reporter.drift_seen(drift)
+            new = self._see(found, trigger)
             if new and trigger.loaded is None:
                 # What has just been found may be one to leave, or one that is fought over.
                 found = self.engine.compare(self._policy())
         return found
+
+    def _see(self, found: Preview, trigger: Trigger) -> bool:
+        """Take what differs and nobody asked for; tells whether any of it is new."""
+        who = attribute(self.engine.host, trigger)
+        new = self._drifts.see(found, _now(), who, trigger.since)
+        for drift in new:
+            self._reporter.drift_seen(drift)
+        return bool(new)
 
     def _accept(self, loaded: Loaded) -> bool:
         try:
             with self._timed("expand"):
                 self.engine.accept(loaded)
         except ReconcilerError as error:
-            self._refusal = tuple(explain_ports(loaded.catalog, error)) or (
+            self.publisher.refusal = tuple(explain_ports(loaded.catalog, error)) or (
                 Problem(", ".join(loaded.paths), 0, 0, "", "", str(error)),
             )
-            self.refused, self._refused_since = loaded, self._refused_since or time.time()
+            self.publisher.refused_since = self.publisher.refused_since or time.time()
+            self.refused = loaded
             self._reporter.trouble("manifests are refused", str(error))
             return False
-        self.refused, self._refused_since, self._refusal, self._too_many = None, None, (), ""
-        self._inert = tuple(one.render().splitlines()[0] for one in inert_fields(loaded.catalog))
+        self.refused, self._asked = None, True
+        self.publisher.accepted()
         self._retries.forgive_all()
-        self._reporter.source_of = self._source_of
+        self._reporter.source_of = self.publisher.source_of
         return True
 
     def _decide(self, trigger: Trigger, before: Preview | None) -> Preview:
@@ -246,15 +189,15 @@ class Passes:
         if trigger.loaded is None and before is not None:
             return before
         with self._timed("compare"):
-            if trigger.loaded is None:
+            if not self._asked:
                 return self.engine.compare(self._policy())
             found = self.engine.compare(self._policy(asked=True))
             there = count_owned(found.observed, self._settings.set_name) > 0
-            if trigger.cause == "start" and there and self._applied.is_applied(trigger.loaded):
+            loaded = trigger.loaded
+            if trigger.cause == "start" and there and loaded and self._applied.is_applied(loaded):
                 # The same manifests were in force here before: what differs now is drift. Where
                 # nothing is there at all, the host was started anew, or torn down.
-                for drift in self._drifts.see(found, _now(), self._told(trigger), trigger.since):
-                    self._reporter.drift_seen(drift)
+                self._see(found, trigger)
                 found = self.engine.compare(self._policy())
             return self._guarded(found)
 
@@ -272,7 +215,7 @@ class Passes:
         deletes = any(change.action is Action.DELETE for change in undeclared)
         owned = count_owned(found.observed, self._settings.set_name) if deletes else 0
         reason = check_deletes(undeclared, owned, self._settings.max_deletes)
-        self._too_many = reason or ""
+        self.publisher.too_many = reason or ""
         if reason is None:
             return found
         self._reporter.trouble("nothing is deleted", reason)
@@ -281,7 +224,7 @@ class Passes:
     def _converge(self, trigger: Trigger, preview: Preview) -> tuple[list[Outcome], Preview]:
         """Do it, look at what that has touched, and go on as long as there is more to do."""
         outcomes: list[Outcome] = []
-        asked = trigger.loaded is not None
+        asked = self._asked
         for _ in range(ROUNDS_MAX):
             done = self._execute(trigger, preview)
             if not done:
@@ -294,8 +237,7 @@ class Passes:
                 again = Trigger(trigger.cause, heard=heard, since=time.monotonic())
                 preview = self.engine.compare(self._policy(asked=asked))
                 if not asked:
-                    for drift in self._drifts.see(preview, _now(), self._told(again), again.since):
-                        self._reporter.drift_seen(drift)
+                    self._see(preview, again)
             if not any(change.action is not Action.BLOCKED for change in preview.changes):
                 break
         return outcomes, preview
@@ -305,7 +247,7 @@ class Passes:
         working = [k for k, change in changes.items() if change.action is not Action.BLOCKED]
         if not working:
             return []
-        self._show_progress(preview, working)
+        self.publisher.progress(preview, self._drifts.drifts, frozenset(working))
         now = time.time()
         for key in working:
             self._reporter.change_told(changes[key], trigger.cause, now)
@@ -322,16 +264,6 @@ class Passes:
         self._drifts.worked_on(done, _now())
         return done
 
-    def _show_progress(self, preview: Preview, working: list[Key]) -> None:
-        """Before a pass that takes its time, say of what."""
-        loaded = self.engine.loaded
-        if loaded is None or len(working) < 10:
-            return
-        found = judge(preview, self._drifts.drifts, {}, frozenset(working))
-        self._resources.update(loaded.catalog, found, time.time())
-        ready = self._board.status.ready
-        self._board.publish(replace(self._status(), in_sync=False, ready=ready))
-
     def _policy(self, *, asked: bool = False) -> Policy:
         """Say how far this pass may go.
 
@@ -340,7 +272,7 @@ class Passes:
         """
         waiting = self._retries.waiting(time.monotonic())
         left = self._drifts.suspended() if asked else self._drifts.left_alone()
-        found = self.engine.policy(waiting | left, prune=not self._too_many)
+        found = self.engine.policy(waiting | left, prune=not self.publisher.too_many)
         return replace(found, adopt=self._settings.adopt)
 
     def _mode_of(self, resource: str) -> Mode:
@@ -348,38 +280,10 @@ class Passes:
         found = loaded.catalog.resources.get(resource) if loaded else None
         return self._settings.mode if found is None or found.drift is None else Mode(found.drift)
 
-    def _told(self, trigger: Trigger) -> Callable[[Change], tuple[FoundBy, Culprit | None]]:
-        """Tell of a change how it came to be known, and who made it necessary."""
-        look = self.engine.host.look.observed
-
-        def answer(change: Change) -> tuple[FoundBy, Culprit | None]:
-            items = [item for item in (change.before, change.after) if item is not None]
-            culprits = (culprit_of(item, trigger.heard, look.index) for item in items)
-            culprit = next((found for found in culprits if found is not None), None)
-            if trigger.cause == "start":
-                return FoundBy.START, culprit
-            if any(told(item, trigger.heard) for item in items):
-                return FoundBy.EVENT, culprit
-            if change.key.type in SILENT or self._unwatched(change.key):
-                return FoundBy.TIMER, culprit
-            return FoundBy.LOOK if trigger.cause == "look" else FoundBy.EVENT, culprit
-
-        return answer
-
-    def _unwatched(self, key: Key) -> bool:
-        if key.type not in {"chain", "rule"}:
-            return False
-        return not self.engine.host.watched(6 if family_of(key) == 6 else 4)
-
     def _remember(self, after: Preview) -> None:
         """Write down that this revision was applied, once all of it is."""
-        if self.engine.loaded is not None and not differing(after) and not self._too_many:
+        if self.engine.loaded is not None and not differing(after) and not self.publisher.too_many:
             self._applied.remember(self.engine.loaded)
-
-    def _source_of(self, resource: str) -> str:
-        loaded = self.engine.loaded
-        found = loaded.catalog.resources.get(resource) if loaded else None
-        return "" if found is None else str(found.source)
 
     @contextmanager
     def _timed(self, phase: str) -> Iterator[None]:

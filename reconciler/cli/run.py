@@ -11,16 +11,18 @@ import rich_click as click
 from reconciler.agent.applied import AppliedRecord
 from reconciler.agent.board import Board
 from reconciler.agent.client import SOCKET
+from reconciler.agent.ears import Ears
 from reconciler.agent.engine import Engine
 from reconciler.agent.http import StatusServer
 from reconciler.agent.journal import Journal, journal_path
-from reconciler.agent.loop import POLL, Ears, Loop
+from reconciler.agent.loop import POLL, Loop
 from reconciler.agent.manifests import Manifests
 from reconciler.agent.metrics import Metrics
-from reconciler.agent.passes import Passes, Settings
+from reconciler.agent.passes import Passes
 from reconciler.agent.reporter import Reporter
 from reconciler.agent.slices import PERIOD
 from reconciler.agent.status import Status
+from reconciler.agent.trigger import Settings
 from reconciler.agent.wake import Wake
 from reconciler.agent.watcher import Watcher
 from reconciler.cli import exit_codes, options
@@ -169,7 +171,7 @@ def command(
             stack.callback(watcher.stop)
         in_sync = loop.start()
         if once:
-            if passes.manifests.problems:
+            if passes.publisher.manifests.problems:
                 return exit_codes.ERROR
             return exit_codes.OK if in_sync else exit_codes.FAILED
         gc.collect()

@@ -12,7 +12,7 @@ from ipaddress import ip_interface
 
 import pytest
 
-from reconciler.agent.loop import merge
+from reconciler.agent.ears import merge
 from reconciler.core.drift import Culprit
 from reconciler.core.object import HOST
 from reconciler.formats.address import add_address
