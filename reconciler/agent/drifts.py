@@ -161,7 +161,11 @@ class DriftBook:
                 del self._open[key]
                 self._retries.worked(key)
                 self._settle(ended, moment.monotonic - one.since)
-            elif change.action is Action.BLOCKED and one.drift.fate in {Fate.OPEN, Fate.FAILED}:
+            elif change.action is Action.BLOCKED and (
+                one.drift.fate is Fate.OPEN
+                # What failed and now only waits for something else has still failed.
+                or (one.drift.fate is Fate.FAILED and change.in_the_way)
+            ):
                 self._change_fate(one, Fate.BLOCKED, change.reason, moment)
 
     def _change_fate(self, one: _Open, fate: Fate, message: str, moment: Moment) -> None:
