@@ -15,6 +15,8 @@ PERIOD = 60.0
 """Seconds for a round, give or take a tenth."""
 PORTION = 20
 """Namespaces that are looked into at once: a few milliseconds."""
+FOLDERS_EVERY = 5
+"""Rounds between two looks at all folders of names, of which inotify tells."""
 SPREAD = 0.2
 """How much of the period is left to chance, so that a thousand hosts do not look at once."""
 
@@ -62,7 +64,7 @@ class Slices:
                 host=True,
                 spaces=True,
                 families=frozenset({4, 6}),
-                all_folders=True,
+                all_folders=self.rounds % FOLDERS_EVERY == 1,
                 sysctls=frozenset({HOST}),
             )
         self.due = now + self._pause

@@ -13,7 +13,14 @@ from reconciler.core.object import HOST
 from reconciler.core.state import State
 from reconciler.errors import HostError, PrivilegeError
 from reconciler.formats.address import dump_addresses, parse_address
-from reconciler.formats.link import dump_links, get_link, get_link_at, parse_link, without_counters
+from reconciler.formats.link import (
+    LinkMessage,
+    dump_links,
+    get_link,
+    get_link_at,
+    parse_link,
+    without_counters,
+)
 from reconciler.formats.neighbour import assign_nsid, get_nsid, parse_nsid
 from reconciler.formats.route import dump_routes, parse_route
 from reconciler.host.base import Interest, Scope
@@ -52,6 +59,8 @@ class Look:
         self._observed = Observed(set_name)
         self._answers: dict[str, int] = {}
         self._generations: dict[int, int | None] = {}
+        self._links: dict[bytes, LinkMessage] = {}
+        self._values: dict[str, dict[str, str]] = {}
         self._stamps: dict[str, object] = {}
         self._leftovers: frozenset[str] = frozenset()
         self._numbers: dict[int, str] | None = None
@@ -148,6 +157,7 @@ class Look:
         for number in [n for n, known in (self._numbers or {}).items() if known == name]:
             del (self._numbers or {})[number]
         self._numbered.discard(name)
+        self._values.pop(name, None)
 
     def _look_into(self, name: str, interest: Interest) -> None:
         """Look into a namespace that may vanish at any moment."""
@@ -175,7 +185,7 @@ class Look:
         answer = hash((ours, *map(without_counters, links), b"", *addresses, b"", *routes))
         if self._answers.get(name) == answer:
             return
-        parsed = parsed or [parse_link(data, 0, len(data)) for data in links]
+        parsed = parsed or self._parse_links(name, links)
         for link in parsed:
             self._kernel.note(name, link.name, link.ifindex)
         buckets = read_qdiscs(self._kernel, name, parsed) if ours else []
@@ -189,6 +199,16 @@ class Look:
         self._observed.put_namespace(dump)
         # What a bucket lets pass is in no message of its device, so that it is read every time.
         self._answers[name] = 0 if buckets else answer
+
+    def _parse_links(self, name: str, links: list[bytes]) -> list[LinkMessage]:
+        """Parse a namespace's links; of the host's, which are many, only those that have changed."""
+        if name != HOST:
+            return [parse_link(data, 0, len(data)) for data in links]
+        known, self._links = self._links, {}
+        for data in links:
+            bare = without_counters(data)
+            self._links[bare] = known.get(bare) or parse_link(data, 0, len(data))
+        return list(self._links.values())
 
     def _number(self, name: str, space: OpenNamespace) -> None:
         """Learn the number of a namespace; one without a cable to the host has none yet.
@@ -234,7 +254,8 @@ class Look:
 
     def _read_parameters(self, name: str, interest: Interest) -> None:
         if not (interest.everything or interest.sysctls_of(name)):
-            self._observed.put_sysctls(name, {})
+            if self._values.pop(name, None):
+                self._observed.put_sysctls(name, {})
             return
         try:
             with self._kernel.inside(name):
@@ -247,7 +268,9 @@ class Look:
                 raise
             return
         values = {parameter: value for parameter, value in found.items() if value is not None}
-        self._observed.put_sysctls(name, values)
+        if self._values.get(name) != values:
+            self._observed.put_sysctls(name, values)
+            self._values[name] = values
 
     def _look_at_folders(self, scope: Scope) -> None:
         if not (scope.everything or scope.all_folders or scope.folders):

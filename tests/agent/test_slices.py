@@ -48,6 +48,14 @@ def test_a_round_begins_with_what_all_share():
     )
 
 
+def test_folders_of_which_inotify_tells_are_looked_at_in_every_fifth_round():
+    slices = Slices(0.0)
+
+    firsts = [round_of(slices, spaces(1))[0].all_folders for _ in range(11)]
+
+    assert firsts == [n % 5 == 0 for n in range(11)]
+
+
 def test_a_host_without_containers_is_one_slice():
     slices = Slices(0.0)
 
