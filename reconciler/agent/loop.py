@@ -70,7 +70,7 @@ class Loop:
         """
         self._manifests, self._passes, self._ears = manifests, passes, ears
         self._board, self._reporter, self._poll = board, reporter, poll
-        self._files_pace = Pace(settle=0.01, quiet=0.1, longest=1.0)
+        self._files_pace = Pace(settle=0.005, quiet=0.1, longest=1.0)
         self._kernel_pace = Pace(settle=0.002, quiet=0.1, longest=1.0, budget=10)
         now = time.monotonic()
         self._heard, self._heard_since = Heard(), 0.0

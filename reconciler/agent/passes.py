@@ -192,14 +192,17 @@ class Passes:
             if not self._asked:
                 return self.engine.compare(self._policy())
             found = self.engine.compare(self._policy(asked=True))
-            there = count_owned(found.observed, self._settings.set_name) > 0
-            loaded = trigger.loaded
-            if trigger.cause == "start" and there and loaded and self._applied.is_applied(loaded):
+            if trigger.cause == "start" and self._was_applied(trigger.loaded, found):
                 # The same manifests were in force here before: what differs now is drift. Where
                 # nothing is there at all, the host was started anew, or torn down.
                 self._see(found, trigger)
                 found = self.engine.compare(self._policy())
             return self._guarded(found)
+
+    def _was_applied(self, loaded: Loaded | None, found: Preview) -> bool:
+        if loaded is None or not self._applied.is_applied(loaded):
+            return False
+        return count_owned(found.observed, self._settings.set_name) > 0
 
     def _guarded(self, found: Preview) -> Preview:
         """Delete nothing where suspiciously much would go: a wrong or half a directory."""

@@ -34,7 +34,7 @@ class Publisher:
             version=__version__, pid=os.getpid(), set_name=set_name, mode=mode, started=time.time()
         )
         self._last_success: float | None = None
-        self._inert: tuple[str, ...] = ()
+        self._inert: tuple[str, ...] | None = None
         self.manifests = ManifestsStatus()
         self.notes: tuple[str, ...] = ()
         """What is to be said of how the loop hears."""
@@ -50,9 +50,7 @@ class Publisher:
     def accepted(self) -> None:
         """Another revision is wanted; what was wrong with the one before does not count any more."""
         self.refusal, self.refused_since, self.too_many = (), None, ""
-        loaded = self._engine.loaded
-        found = inert_fields(loaded.catalog) if loaded is not None else ()
-        self._inert = tuple(one.render().splitlines()[0] for one in found)
+        self._inert = None
 
     def in_sync(self, preview: Preview | None, drifts: Collection[Drift]) -> bool:
         """The host is as the manifests say, and they are as they are in the directory."""
@@ -97,10 +95,18 @@ class Publisher:
         found = loaded.catalog.resources.get(resource) if loaded else None
         return "" if found is None else str(found.source)
 
+    def _without_effect(self) -> tuple[str, ...]:
+        """What the manifests ask for and nothing does yet; found out once for a revision."""
+        if self._inert is None:
+            loaded = self._engine.loaded
+            found = inert_fields(loaded.catalog) if loaded is not None else ()
+            self._inert = tuple(one.render().splitlines()[0] for one in found)
+        return self._inert
+
     def _status(self, drifts: Sequence[Drift]) -> Status:
         problems = (*self.manifests.problems, *self.refusal)
         since = self.manifests.problems_since or self.refused_since
-        said = (*self.notes, *self._engine.host.warnings, self.too_many, self.trouble, *self._inert)
+        said = (*self.notes, *self._engine.host.warnings, self.too_many, self.trouble)
         return replace(
             self._first,
             manifests=replace(
@@ -111,6 +117,6 @@ class Publisher:
             last_pass=self.last_pass,
             last_success=self._last_success,
             observed=self._engine.observed,
-            warnings=tuple(filter(None, said)),
+            warnings=(*filter(None, said), *self._without_effect()),
             source_of=self.source_of,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_interface
-from typing import cast
+from typing import NamedTuple, cast
 
 from reconciler.allocate.addresses import (
     IPAddress,
@@ -72,8 +72,7 @@ class Assignment:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Port:
+class _Port(NamedTuple):
     """One interface of one container on one bridge."""
 
     container: str
@@ -108,9 +107,12 @@ def assign_addresses(
     addresses: dict[Place, list[IPInterface]] = {
         port.place: _written(port, gateways) for port in ports
     }
-    for request in sorted(given):
+    for request in given:
         addresses[requests[request]].append(given[request])
-    ordered = {place: tuple(sorted(found, key=_order)) for place, found in addresses.items()}
+    ordered = {
+        place: tuple(found if len(found) < 2 else sorted(found, key=_order))
+        for place, found in addresses.items()
+    }
     members = find_members(catalog, ordered)
     for bridge, member in undeclared_members(catalog, observed, set_name, partial=partial):
         members[bridge] = tuple(sorted((*members.get(bridge, ()), member)))
