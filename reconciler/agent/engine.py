@@ -20,6 +20,8 @@ from reconciler.host.base import EVERYTHING, Interest, Scope
 from reconciler.host.linux import LinuxHost
 from reconciler.kinds.expand import Expander
 
+FEW = 32
+
 
 class Engine:
     """One host and one revision of its manifests. For the thread that owns the kernel."""
@@ -102,9 +104,12 @@ class Engine:
         self._interest = new
         known = self.host.look.observed.namespaces
         sysctls = {n for n in new.sysctls if new.sysctls_of(n) != old.sysctls_of(n)}
+        fresh = new.namespaces - old.namespaces
+        # A few are asked for by name; of many the list is cheaper.
+        few = len(fresh) <= FEW
         scope = Scope(
-            spaces=bool(new.namespaces - known),
-            namespaces=(new.namespaces - old.namespaces) & known,
+            spaces=not few and bool(new.namespaces - known),
+            namespaces=fresh if few else fresh & known,
             sysctls=frozenset(sysctls & (known | {HOST})),
             listeners=new.listeners,
             families=frozenset({4, 6} if new.firewall and not old.firewall else ()),

@@ -33,18 +33,21 @@ class Interest:
         """Find what *desired* speaks about."""
         namespaces: set[str] = set()
         sysctls: dict[str, list[str]] = {}
-        for key in desired.objects:
-            if key.type == "netns":
-                namespaces.add(key.name)
-            elif key.type == "sysctl":
-                sysctls.setdefault(key.netns, []).append(key.name)
-        publishes = any(key.type == "rule" and "RC-DNAT-" in key.name for key in desired.objects)
+        firewall = publishes = False
+        for kind, netns, name in desired.objects:
+            if kind == "netns":
+                namespaces.add(name)
+            elif kind == "sysctl":
+                sysctls.setdefault(netns, []).append(name)
+            elif kind == "rule":
+                firewall = True
+                publishes = publishes or "RC-DNAT-" in name
         if publishes:
             sysctls.setdefault(HOST, []).extend(PORT_PARAMETERS)
         return cls(
             frozenset(namespaces),
             {netns: sorted(names) for netns, names in sysctls.items()},
-            firewall=any(key.type == "rule" for key in desired.objects),
+            firewall=firewall,
             listeners=publishes,
         )
 

@@ -72,6 +72,8 @@ def publish(
         PortsExhaustedError: A range has no free port left.
     """
     wanted = dict(_requests(catalog))
+    if not wanted:
+        return {}
     there = _look(observed, set_name, set(catalog.names("Container")), partial=partial)
     current = _match(_places(there.ours), wanted)
     listeners = [item for item in observed.objects.values() if isinstance(item, Listener)]
