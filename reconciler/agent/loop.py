@@ -153,6 +153,7 @@ class Loop:
             self._everything = False
             self._passes.forgive()
             loaded, self._held = self._check() or self._held, None
+            self._passes.publisher.settling = False
             self._pass(Trigger("signal", EVERYTHING, self._take_heard(), loaded, now))
             self._slices.restart(time.monotonic())
         if self._is_due(self._files_pace, now) or now >= self._rescan_due:
@@ -195,7 +196,9 @@ class Loop:
         loaded = self._check() or self._held
         if loaded is None:
             return
-        if self._must_settle(loaded, now):
+        self._passes.publisher.settling = self._must_settle(loaded, now)
+        if self._passes.publisher.settling:
+            self._passes.publish()
             return
         self._held = None
         heard = self._take_heard()

@@ -43,6 +43,8 @@ class Publisher:
         self.refused_since: float | None = None
         self.too_many = ""
         """Why nothing is deleted: suspiciously much would be."""
+        self.settling = False
+        """Newer manifests are there, and it is not certain yet that all of them are."""
         self.trouble = ""
         """Why the last pass came to nothing at all."""
         self.last_pass: PassSummary | None = None
@@ -56,7 +58,7 @@ class Publisher:
         """The host is as the manifests say, and they are as they are in the directory."""
         if preview is None or self.manifests.problems or self.refusal:
             return False
-        if self.too_many or self.trouble:
+        if self.too_many or self.trouble or self.settling:
             return False
         return not differing(preview) and not drifts
 
