@@ -85,6 +85,7 @@ class Loop:
         self._everything = False
         self._failed_until: float | None = None
         self._stopped = False
+        passes.alive = self._sign_of_life
 
     def start(self) -> bool:
         """Make the first pass: load and look at everything, then converge.
@@ -177,6 +178,11 @@ class Loop:
             known = engine.host.look.observed.namespaces
             scope = self._slices.next(known, now, random.random())  # noqa: S311 - spreads hosts
             self._pass(Trigger("look", scope, since=now))
+        self._sign_of_life()
+
+    def _sign_of_life(self) -> None:
+        """Say to whoever watches that there is progress: of the loop, or of a long pass."""
+        now = self._board.heartbeat = time.monotonic()
         if self._alive is not None and now >= self._alive_due:
             self._alive_due = now + self._alive
             notify("WATCHDOG=1")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -60,6 +60,8 @@ class Passes:
         self._preview: Preview | None = None
         self._number = 0
         self._phases: dict[str, float] = {}
+        self.alive: Callable[[], None] = lambda: None
+        """Called at every step: a pass over thousands of objects takes longer than a watchdog waits."""
         self._asked = False
         """A change of the manifests is being made, or was when the last pass came to nothing."""
         self.refused: Loaded | None = None
@@ -258,6 +260,7 @@ class Passes:
         with self._timed("execute"):
             for outcome in self.engine.execute(preview):
                 done.append(outcome)
+                self.alive()
                 key = outcome.operation.key
                 self._reporter.operation_done(outcome, changes.get(key), trigger.cause)
                 self._failures.pop(key, None)
