@@ -70,7 +70,7 @@ class QuietKernel:
     def __enter__(self) -> Self:
         namespaces = _namespaces()
         for namespace in namespaces:
-            wait_until(lambda namespace=namespace: _is_settled(namespace))
+            wait_until(lambda namespace=namespace: _is_settled(namespace), 20)
         for namespace in namespaces:
             self._sockets += [(namespace.name, *pair) for pair in _subscribe(namespace)]
         self._before = self._look()

@@ -58,9 +58,10 @@ def _host_end(host: Host, name: str = "c1") -> str:
 
 
 def _gone(host: Host, name: str) -> None:
-    device = _host_end(host, name)
+    """Delete a namespace, and wait for its device, by its number: its name may be back at once."""
+    index = facts.peer("eth0", host.netns(name))["ifindex"]
     host.delete_netns(name)
-    wait_until(lambda: device not in facts.links())
+    wait_until(lambda: index not in {link["ifindex"] for link in facts.links().values()}, 20)
 
 
 def _stray() -> Namespace:

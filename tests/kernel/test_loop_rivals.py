@@ -127,9 +127,9 @@ DEAF_TO_ALL = (
 
 
 def delete_namespace(host: Host) -> None:
-    device = facts.peer("eth0", host.netns("c2"))["ifname"]
+    index = facts.peer("eth0", host.netns("c2"))["ifindex"]
     host.delete_netns("c2")
-    wait_until(lambda: device not in facts.links())
+    wait_until(lambda: index not in {link["ifindex"] for link in facts.links().values()}, 20)
 
 
 UNHEARD = {
