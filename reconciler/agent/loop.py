@@ -31,7 +31,7 @@ from reconciler.host.monitor import Heard
 
 POLL = 5.0
 """Seconds between two looks at what nobody tells of: legacy rules, the host's parameters."""
-RESCAN = 15.0
+RESCAN = 30.0
 """Seconds between two looks at the files without a kick."""
 SETTLE = 0.3
 """Seconds for which manifests that lack something have to stay as they are before it goes."""

@@ -112,7 +112,10 @@ class Look:
         """Name the namespaces to look into, and forget those that are gone."""
         spaces = set(scope.namespaces)
         if scope.everything or scope.spaces:
-            self._numbered.clear()  # a name may belong to another namespace by now
+            if scope.everything or not scope.host or scope.all_folders:
+                # A name may belong to another namespace by now. A slice of the full look asks in
+                # every fifth round only: that a namespace came or went is told.
+                self._numbered.clear()
             known, there = self._observed.namespaces, self._list(interest)
             spaces |= there if scope.everything else there - known
         return spaces
