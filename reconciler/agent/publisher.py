@@ -19,7 +19,7 @@ from reconciler.core.object import Key
 from reconciler.kinds.inert import inert_fields
 from reconciler.manifest.problem import Problem
 
-SHORT = 10
+SHORT = 50
 """Changes that are made before anybody could read that they are."""
 
 

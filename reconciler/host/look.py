@@ -57,7 +57,7 @@ class Look:
         self._kernel = kernel
         self._firewall = firewall
         self._observed = Observed(set_name)
-        self._answers: dict[str, int] = {}
+        self._answers: dict[str, tuple[int | None, int | None]] = {}
         self._generations: dict[int, int | None] = {}
         self._links: dict[bytes, LinkMessage] = {}
         self._values: dict[str, dict[str, str]] = {}
@@ -185,8 +185,14 @@ class Look:
         addresses = space.socket.dump_bodies(_ADDRESSES) if ours else []
         routes = space.socket.dump_bodies(_ROUTES) if ours else []
         self._number(name, space)
+        # Where no packet has passed not even the counters are others; that is quicker to tell.
+        known = self._answers.get(name, (None, None))
+        whole = hash((ours, *links, b"", *addresses, b"", *routes))
+        if known[0] == whole:
+            return
         answer = hash((ours, *map(without_counters, links), b"", *addresses, b"", *routes))
-        if self._answers.get(name) == answer:
+        if known[1] == answer:
+            self._answers[name] = (whole, answer)
             return
         parsed = parsed or self._parse_links(name, links)
         for link in parsed:
@@ -201,7 +207,7 @@ class Look:
         )
         self._observed.put_namespace(dump)
         # What a bucket lets pass is in no message of its device, so that it is read every time.
-        self._answers[name] = 0 if buckets else answer
+        self._answers[name] = (None, None) if buckets else (whole, answer)
 
     def _parse_links(self, name: str, links: list[bytes]) -> list[LinkMessage]:
         """Parse a namespace's links; of the host's, which are many, only those that have changed."""

@@ -159,6 +159,8 @@ def publishing_interface(catalog: Catalog, spec: Container) -> InterfaceSpec | N
 def _requests(catalog: Catalog) -> Iterator[tuple[PortRequest, PortRange | None]]:
     for resource in catalog.of_kind("Container"):
         spec = cast("Container", resource.spec)
+        if not (spec.publish or spec.publish_all):
+            continue  # most publish nothing
         interface = publishing_interface(catalog, spec)
         if interface is None:
             continue

@@ -43,9 +43,12 @@ def test_each_direction_of_a_link_carries_its_rate(host: Host, megabits: int):
     converge(host)
     c1, c2 = host.netns("c1"), host.netns("c2")
 
-    found = throughput(c1, c2, "10.8.0.1"), throughput(c2, c1, "10.8.0.0")
-
-    assert [rate / 1_000_000 for rate in found] == [pytest.approx(megabits, rel=0.1)] * 2
+    for source, target, address in ((c1, c2, "10.8.0.1"), (c2, c1, "10.8.0.0")):
+        # A machine that is busy may send less; nothing can send more.
+        found: list[float] = []
+        while len(found) < 4 and (not found or max(found) < 0.9 * megabits):
+            found.append(throughput(source, target, address) / 1_000_000)
+        assert 0.9 * megabits <= max(found) <= 1.1 * megabits, found
 
 
 def test_a_link_without_a_rate_is_not_held_back(host: Host):
