@@ -149,7 +149,9 @@ class Loop:
         """Do what is due."""
         if self._failed_until is not None and now >= self._failed_until:
             self._failed_until = None
-            self._pass(Trigger("retry", EVERYTHING, self._take_heard(), since=now))
+            loaded = self._not_accepted()
+            cause = "retry" if loaded is None else self._cause_of_loading()
+            self._pass(Trigger(cause, EVERYTHING, self._take_heard(), loaded, now))
         if self._everything:
             self._everything = False
             self._passes.forgive()
@@ -179,6 +181,16 @@ class Loop:
             scope = self._slices.next(known, now, random.random())  # noqa: S311 - spreads hosts
             self._pass(Trigger("look", scope, since=now))
         self._sign_of_life()
+
+    def _not_accepted(self) -> Loaded | None:
+        """What is in force in the files and no pass has come to want, because it failed before."""
+        current = self._manifests.current
+        if self._held is not None or current is self._passes.refused:
+            return None
+        return None if current is self._passes.engine.loaded else current
+
+    def _cause_of_loading(self) -> str:
+        return "start" if self._passes.engine.loaded is None else "manifests"
 
     def _sign_of_life(self) -> None:
         """Say to whoever watches that there is progress: of the loop, or of a long pass."""
@@ -276,7 +288,8 @@ class Loop:
         except HostError as error:
             self._reporter.trouble("the pass failed", str(error))
             self._passes.failed(str(error))
-            # What was to be looked at is not known, so that all of it is looked at again.
+            # What was to be looked at is not known, so that all of it is looked at again; and if
+            # there was another revision, it is not wanted yet.
             self._failed_until = time.monotonic() + FAILED_PAUSE
             return False
         finally:

@@ -99,6 +99,8 @@ class Passes:
             self._drifts.owed |= set(differing(after)) - {d.change.key for d in self._drifts.drifts}
             self._remember(after)
         self._asked, self._preview, self.publisher.trouble = False, after, ""
+        standing = differing(after)
+        self._failures = {key: why for key, why in self._failures.items() if key in standing}
         summary = self._summary(trigger, started, clock, outcomes)
         if outcomes or trigger.cause not in {"look", "drift"}:
             self.publisher.last_pass = summary

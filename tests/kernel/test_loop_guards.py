@@ -318,3 +318,26 @@ def test_once_exits_1_on_bad_manifests_and_changes_nothing(host: Host, tmp_path:
     assert done.code == 1
     assert str(host.manifests.folder) in done.stderr
     assert quiet.changes() == []
+
+
+LOOKS_THAT_FAIL = (
+    "import reconciler.host.look as l; from reconciler.errors import HostError; "
+    "real, left = l.Look.look, [1]; import reconciler.agent.loop as p; p.FAILED_PAUSE = 0.2; "
+    "l.Look.look = lambda s, i, c: (_ for _ in ()).throw(HostError('the kernel is away')) "
+    "if left and left.pop() else real(s, i, c)"
+)
+"""The first look comes to nothing."""
+
+
+def test_manifests_that_came_with_a_look_that_failed_are_applied_when_it_works(
+    host: Host, tmp_path: Path
+):
+    host.manifests.write("site.yaml", bridge() + container())
+
+    with running(host, tmp_path / "d", patch=LOOKS_THAT_FAIL, in_sync=False) as daemon:
+        daemon.wait_in_sync()
+
+        assert "c1" in facts.namespaces()
+        assert [line["why"] for line in daemon.log if line["event"] == "the pass failed"] == [
+            "the kernel is away"
+        ]
