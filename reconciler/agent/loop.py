@@ -277,9 +277,10 @@ class Loop:
         """What nobody tells of."""
         host = self._passes.engine.host
         known = host.look.observed.namespaces
-        legacy = {family for family in FAMILIES if not host.watched(family)}
+        told = self._ears.monitor.hears_rules
+        silent = {family for family in FAMILIES if not (told and host.watched(family))}
         spaces = known if len(known) <= POLLED_MAX else frozenset()
-        return Scope(families=frozenset(legacy), sysctls=spaces | {HOST})
+        return Scope(families=frozenset(silent), sysctls=spaces | {HOST})
 
     def _pass(self, trigger: Trigger) -> bool:
         """Make a pass; what the kernel refuses altogether is tried again in a while."""

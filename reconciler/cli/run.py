@@ -171,7 +171,7 @@ def command(
             stack.callback(watcher.stop)
         in_sync = loop.start()
         if once:
-            if passes.publisher.manifests.problems:
+            if passes.publisher.manifests.problems or passes.publisher.trouble:
                 return exit_codes.ERROR
             return exit_codes.OK if in_sync else exit_codes.FAILED
         gc.collect()

@@ -108,6 +108,11 @@ class Monitor:
         found = (self._routes, self._filter)
         return [sock for sock in found if sock is not None]
 
+    @property
+    def hears_rules(self) -> bool:
+        """Whether nf_tables tells of its rules; on a kernel without them nobody does."""
+        return self._filter is not None
+
     def close(self) -> None:
         """Hear nothing any more."""
         for sock in self.sockets:
