@@ -218,8 +218,9 @@ def test_a_suspended_resource_is_left_exactly_as_it_is_until_it_is_no_longer_sus
 
         declare(host, "br0", more=", mtu: 1400")
         daemon.wait(lambda: is_whole("br0") and facts.link("br0")["mtu"] == 1400)
+        # The kernel is put right before the status says so.
+        daemon.wait(lambda: resource(daemon, "Bridge/br0")["state"] == "Ready")
         daemon.wait_in_sync()
-        assert resource(daemon, "Bridge/br0")["state"] == "Ready"
 
 
 # --- what cannot be put right
