@@ -91,7 +91,7 @@ def test_what_is_to_be_reported_is_named_and_left_until_the_manifests_change(
         declare(host, "br1")
         daemon.wait(lambda: is_whole("br0"))
         daemon.wait_in_sync()
-        assert resource(daemon, "Bridge/br0")["state"] == "Ready"
+        daemon.wait(lambda: resource(daemon, "Bridge/br0")["state"] == "Ready")
         assert daemon.command("status").code == 0
         assert daemon.command("drift").code == 0
         assert [r["fate"] for r in daemon.history()] == ["reported", "healed"]
@@ -255,7 +255,7 @@ def test_what_is_in_the_way_blocks_with_its_reason_and_heals_when_it_is_gone(
         host.ip("link del br0")
         daemon.wait(lambda: "br0" in facts.bridges() and is_whole("br0"))
         daemon.wait_in_sync()
-        assert resource(daemon, "Bridge/br0")["state"] == "Ready"
+        daemon.wait(lambda: resource(daemon, "Bridge/br0")["state"] == "Ready")
 
 
 def test_what_the_kernel_refuses_is_tried_ever_more_rarely_and_holds_up_nothing_else(
